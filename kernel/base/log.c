@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define LINES_PER_SECOND 20
+
+static const char *program_name = "pupitre";
+static enum log_level level_shown = LOG_WARNING;
+
+static const char *const level_names[] = {
+	[LOG_QUIET] = "quiet",
+	[LOG_ERROR] = "error",
+	[LOG_WARNING] = "warning",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+void
+log_init(const char *program, enum log_level level)
+{
+	program_name = program;
+	level_shown = level;
+}
+
+enum log_level
+log_level_get(void)
+{
+	return level_shown;
+}
+
+/* Whether this line may be written; *ret_left_out is the number of lines dropped before it. */
+static int
+within_rate(unsigned *ret_left_out)
+{
+	static long long second;
+	static unsigned written, dropped;
+	long long now = clock_ms() / 1000;
+	if (now != second) {
+		second = now;
+		written = 0;
+	}
+	if (level_shown < LOG_DEBUG && written >= LINES_PER_SECOND) {
+		dropped++;
+		return 0;
+	}
+	written++;
+	*ret_left_out = dropped;
+	dropped = 0;
+	return 1;
+}
+
+void
+log_line(enum log_level level, const char *format, ...)
+{
+	unsigned left_out = 0;
+	if (level > level_shown || !within_rate(&left_out))
+		return;
+	char line[512];
+	int used = snprintf(line, sizeof line, "%s: %s: ", program_name, level_names[level]);
+	va_list args;
+	va_start(args, format);
+	int text = vsnprintf(line + used, sizeof line - (size_t)used - 32, format, args);
+	va_end(args);
+	size_t size = strlen(line);
+	(void)text;
+	if (left_out > 0)
+		size += (size_t)snprintf(line + size, 30, " left_out=%u", left_out);
+	line[size++] = '\n';
+	ssize_t ignored = write(STDERR_FILENO, line, size);
+	(void)ignored;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Log lines for programs (never libraries): one line an event, `key=value`, on descriptor 2.
+ * Never cell text, never a key. Writing to a dead descriptor 2 is ignored.
+ */
+#ifndef PUPITRE_BASE_LOG_H
+#define PUPITRE_BASE_LOG_H
+
+enum log_level { LOG_QUIET, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+/* The program's name (borrowed for the life of the process) and how much to say. Default: LOG_WARNING. */
+void log_init(const char *program, enum log_level level);
+enum log_level log_level_get(void);
+
+/* One line. At most 20 lines a second; what is left out is counted and said with the next line. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+#endif

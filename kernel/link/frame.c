@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "link/frame.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_SIZE ((size_t)64 * 1024)
+#define KEEP_SIZE ((size_t)64 * 1024) /* an empty reader gives back what it has above this */
+
+int
+frame_encode_head(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
+                  struct err *e)
+{
+	size_t total = sizeof *header + count * sizeof(uint32_t);
+	if (count > FRAME_PARTS_MAX)
+		return err_set(e, ERR_LIMIT, "a link frame of %zu parts (limit %u)", count, FRAME_PARTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].size > FRAME_SIZE_MAX - total)
+			return err_set(e, ERR_LIMIT, "a link frame above %zu bytes", FRAME_SIZE_MAX);
+		total += parts[i].size;
+	}
+	size_t before = out->size;
+	struct frame_header h = *header;
+	h.magic = FRAME_MAGIC;
+	h.part_count = (uint32_t)count;
+	buf_append(out, &h, sizeof h);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t size = (uint32_t)parts[i].size;
+		buf_append(out, &size, sizeof size);
+	}
+	if (out->failed) {
+		out->size = before;
+		return err_memory(e);
+	}
+	return 0;
+}
+
+int
+frame_encode(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
+             struct err *e)
+{
+	size_t before = out->size;
+	if (frame_encode_head(out, header, parts, count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		buf_append(out, parts[i].data, parts[i].size);
+	if (out->failed) {
+		out->size = before;
+		return err_memory(e);
+	}
+	return 0;
+}
+
+void
+frame_reader_free(struct frame_reader *r)
+{
+	buf_free(&r->bytes);
+	r->taken = 0;
+}
+
+/* Forget what was given out, so that new bytes have room. */
+static void
+compact(struct frame_reader *r)
+{
+	if (r->taken == 0)
+		return;
+	buf_consume(&r->bytes, r->taken);
+	r->taken = 0;
+	if (r->bytes.size == 0)
+		buf_shrink(&r->bytes, KEEP_SIZE);
+}
+
+/* The whole size of the frame that starts at `at`, or 0 while that is not known yet, or SIZE_MAX when it is nonsense. */
+static size_t
+frame_size(const char *at, size_t available, struct err *e)
+{
+	struct frame_header h;
+	if (available < sizeof h)
+		return 0;
+	memcpy(&h, at, sizeof h);
+	if (h.magic != FRAME_MAGIC) {
+		err_set(e, ERR_INVALID, "a link frame with the wrong magic");
+		return SIZE_MAX;
+	}
+	if (h.part_count > FRAME_PARTS_MAX) {
+		err_set(e, ERR_LIMIT, "a link frame of %u parts (limit %u)", h.part_count, FRAME_PARTS_MAX);
+		return SIZE_MAX;
+	}
+	size_t total = sizeof h + h.part_count * sizeof(uint32_t);
+	if (available < total)
+		return 0;
+	const char *sizes = at + sizeof h;
+	for (uint32_t i = 0; i < h.part_count; i++) {
+		uint32_t size;
+		memcpy(&size, sizes + i * sizeof size, sizeof size);
+		if (size > FRAME_SIZE_MAX - total) {
+			err_set(e, ERR_LIMIT, "a link frame above %zu bytes", FRAME_SIZE_MAX);
+			return SIZE_MAX;
+		}
+		total += size;
+	}
+	return total;
+}
+
+long
+frame_reader_fill(struct frame_reader *r, int fd, struct err *e)
+{
+	compact(r);
+	struct err ignored = ERR_INIT;
+	size_t wanted = frame_size(r->bytes.data, r->bytes.size, &ignored);
+	size_t room = wanted != SIZE_MAX && wanted > r->bytes.size ? wanted - r->bytes.size : 0;
+	if (room < READ_SIZE)
+		room = READ_SIZE;
+	if (buf_reserve(&r->bytes, room) < 0) {
+		r->bytes.failed = false;
+		return err_memory(e);
+	}
+	ssize_t n = read(fd, r->bytes.data + r->bytes.size, r->bytes.capacity - r->bytes.size);
+	if (n == 0) {
+		err_set(e, ERR_CLOSED, "the other end of the link is closed");
+		return 0;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return err_set(e, ERR_BUSY, "nothing to read on the link");
+	if (n < 0 && errno == ECONNRESET) {
+		err_set(e, ERR_CLOSED, "the other end of the link is closed");
+		return 0;
+	}
+	if (n < 0)
+		return err_system(e, "read from the link");
+	r->bytes.size += (size_t)n;
+	return n;
+}
+
+int
+frame_reader_feed(struct frame_reader *r, const void *bytes, size_t size, struct err *e)
+{
+	compact(r);
+	if (buf_append(&r->bytes, bytes, size) < 0) {
+		r->bytes.failed = false;
+		return err_memory(e);
+	}
+	return 0;
+}
+
+int
+frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *e)
+{
+	const char *at = r->bytes.data == NULL ? NULL : r->bytes.data + r->taken;
+	size_t available = r->bytes.size - r->taken;
+	size_t total = frame_size(at, available, e);
+	if (total == SIZE_MAX)
+		return -1;
+	if (total == 0 || available < total)
+		return 0;
+	memcpy(&ret->header, at, sizeof ret->header);
+	const char *sizes = at + sizeof ret->header;
+	const char *data = sizes + ret->header.part_count * sizeof(uint32_t);
+	for (uint32_t i = 0; i < ret->header.part_count; i++) {
+		uint32_t size;
+		memcpy(&size, sizes + i * sizeof size, sizeof size);
+		ret->parts[i] = (struct frame_part){ .data = data, .size = size };
+		data += size;
+	}
+	assert(data == at + total);
+	r->taken += total;
+	return 1;
+}
