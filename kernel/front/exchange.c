@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "front/exchange.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "protocol/text.h"
+
+#define BUSY "{\"execution_state\": \"busy\"}"
+#define IDLE "{\"execution_state\": \"idle\"}"
+
+void
+exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content, size_t size)
+{
+	struct err e = ERR_INIT;
+	struct outgoing out = {
+		.channel = CHANNEL_IOPUB, .msg_type = msg_type, .parent = parent, .content = { content, size }
+	};
+	if (session_send(f->session, &out, NULL, &e) < 0)
+		log_error("event=lost type=%s reason=\"%s\"", msg_type, e.text);
+}
+
+void
+exchange_begin(struct front *f, struct request *r)
+{
+	if (++f->last_serial == 0)
+		f->last_serial = 1;
+	r->serial = f->last_serial;
+	parents_enter(&f->parents, r->serial, &r->wire.parts[WIRE_HEADER]);
+	exchange_publish(f, "status", r->wire.parts[WIRE_HEADER], BUSY, strlen(BUSY));
+}
+
+void
+exchange_reply(struct front *f, const struct request *r, const struct reply *reply)
+{
+	char msg_type[128];
+	struct err e = ERR_INIT;
+	streams_flush(f);
+	if (reply == NULL)
+		return;
+	request_reply_type(r, msg_type, sizeof msg_type);
+	struct outgoing out = {
+		.channel = r->channel,
+		.to = r,
+		.msg_type = reply->msg_type != NULL ? reply->msg_type : msg_type,
+		.parent = r->wire.parts[WIRE_HEADER],
+		.metadata = reply->metadata,
+		.content = reply->content,
+		.buffers = reply->buffers,
+		.buffer_count = reply->buffer_count,
+	};
+	if (session_send(f->session, &out, NULL, &e) < 0)
+		log_error("event=lost type=%s reason=\"%s\"", out.msg_type, e.text);
+}
+
+void
+exchange_end(struct front *f, struct request *r, const struct reply *reply)
+{
+	exchange_reply(f, r, reply);
+	exchange_publish(f, "status", r->wire.parts[WIRE_HEADER], IDLE, strlen(IDLE));
+	request_free(r);
+}
+
+void
+exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue)
+{
+	BUF_AUTO content = BUF_INIT;
+	if (!request_wants_reply(r)) {
+		exchange_end(f, r, NULL);
+		return;
+	}
+	buf_append_string(&content, "{\"status\": \"error\", \"ename\": ");
+	text_append_json(&content, ename, strlen(ename));
+	buf_append_string(&content, ", \"evalue\": ");
+	text_append_json(&content, evalue, strlen(evalue));
+	buf_append_string(&content, ", \"traceback\": []");
+	if (request_is(r, "execute_request"))
+		buf_append_string(&content, ", \"execution_count\": null, \"user_expressions\": {}, \"payload\": []");
+	buf_append_string(&content, "}");
+	exchange_end(f, r, &(struct reply){ .content = { content.data, content.size } });
+}
+
+void
+exchange_answer(struct front *f, struct request *r, const char *content, size_t size)
+{
+	exchange_begin(f, r);
+	exchange_end(f, r, &(struct reply){ .content = { content, size } });
+}

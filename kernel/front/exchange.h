@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The invariant of the protocol, in one place: every request gets busy, exactly one reply (if its type wants one), idle. Whoever
+ * begins a request ends it with exchange_end or exchange_fail; nothing else publishes busy or idle.
+ */
+#ifndef PUPITRE_FRONT_EXCHANGE_H
+#define PUPITRE_FRONT_EXCHANGE_H
+
+#include "front/front.h"
+
+/* Number the request, remember its header, publish busy. */
+void exchange_begin(struct front *f, struct request *r);
+
+struct reply {
+	const char *msg_type; /* NULL: the one that belongs to the request */
+	struct wire_frame metadata, content;
+	const struct wire_frame *buffers;
+	size_t buffer_count;
+};
+
+/* Send pending text, then the reply (NULL: none), without the idle that exchange_end publishes. */
+void exchange_reply(struct front *f, const struct request *r, const struct reply *reply);
+
+/* Reply (NULL: none) and idle. Consumes r. */
+void exchange_end(struct front *f, struct request *r, const struct reply *reply);
+
+/* End with {"status": "error", ename, evalue, traceback: []} if the type wants a reply. Consumes r. */
+void exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue);
+
+/* Begin and end in one: a request that the front answers with ready-made content. Consumes r. */
+void exchange_answer(struct front *f, struct request *r, const char *content, size_t size);
+
+/* Publish on iopub under a parent (empty: {}). A failure is logged: there is nobody to tell. */
+void exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content, size_t size);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The whole state of one pupitre-kernel process, passed to everything that acts on it. One thread; nothing here blocks but the
+ * loop's poll. What each file of this folder does:
+ *   loop.c      waits, and calls the others          sockets.c  ZeroMQ          session.c  sign, verify, number
+ *   exchange.c  busy, one reply, idle                shell.c    the queue and the abort window
+ *   control.c   what the front answers itself        relay.c    the worker's frames onto the wire
+ *   streams.c   printed text into stream messages    stdinput.c input() and its answer
+ *   worker.c    the link; spawn.c starts it          interrupt.c, shutdown.c, obituary.c  how things end
+ */
+#ifndef PUPITRE_FRONT_FRONT_H
+#define PUPITRE_FRONT_FRONT_H
+
+#include "front/connfile.h"
+#include "front/oom.h"
+#include "front/options.h"
+#include "front/output.h"
+#include "front/parents.h"
+#include "front/request.h"
+#include "front/session.h"
+#include "front/streams.h"
+#include "front/worker.h"
+
+enum front_phase {
+	FRONT_STARTING, /* the worker has not said HELLO */
+	FRONT_READY,
+	FRONT_STOPPING, /* shutdown was asked for, or the worker said BYE */
+	FRONT_ENDED,    /* leave the loop */
+};
+
+struct front {
+	struct options options;
+	struct connfile file;
+	struct connection connection;
+	struct sockets *sockets;
+	struct output output;
+	struct session *session;
+	struct worker worker;
+	struct streams streams;
+	struct parents parents;
+	struct oom_count oom;
+	struct request_queue queue; /* shell requests that wait for the worker */
+	struct request *active;     /* at the worker; owned; NULL: it is free */
+	uint32_t last_serial;
+	char *kernel_info;          /* content of kernel_info_reply, from HELLO; owned */
+	size_t kernel_info_size;
+	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
+	enum front_phase phase;
+	bool aborting;              /* an abort window may still cover queued requests */
+	long long interrupt_ms;     /* last interrupt of the active request; 0: none */
+	long long report_ms;        /* when to say that an interrupt has no effect; 0: never */
+	long long kill_ms;          /* when the stopping worker is killed; 0: never */
+	int parent_fd;              /* pidfd of the process that must outlive us; -1 */
+	int signal_fd;
+	int exit_status;
+	int exit_signal;            /* end by this signal; 0: exit_status */
+};
+
+/* Deadlines, in milliseconds. */
+#define FRONT_INTERRUPT_REPORT_MS 2000 /* an interrupt without effect is mentioned after this */
+#define FRONT_BUSY_STOP_MS 400         /* a busy worker is killed this long after shutdown_request */
+#define FRONT_IDLE_STOP_MS 1000        /* one that runs its atexit handlers */
+#define FRONT_QUEUE_MAX ((size_t)256 << 20) /* bytes of queued requests, above which the shell channel is not read */
+
+/* loop.c: serve until the phase is FRONT_ENDED. */
+void front_run(struct front *f);
+
+/* shell.c: a verified message of the shell channel (or one from control that the worker must serve). Consumes r. */
+void shell_accept(struct front *f, struct request *r);
+/* Read everything that waits on the shell channel into the queue. */
+void shell_drain(struct front *f);
+/* Begin queued requests while the worker is free. */
+void shell_advance(struct front *f);
+/* The active request failed with stop_on_error: what was already sent will not run. */
+void shell_open_abort_window(struct front *f);
+/* Whether `channel` serves no subshell of that id; then an error was answered and r is gone. */
+
+/* control.c: a verified message of the control channel. Consumes r. */
+void control_accept(struct front *f, struct request *r);
+/* Serve r if the front answers its type itself (kernel_info, connect, ...): true, and r is consumed. */
+bool control_serve(struct front *f, struct request *r);
+
+/* relay.c: read the link and the ring, in order. Called when either may have something. */
+void relay_read(struct front *f);
+/* As relay_read, but to the very end of what a dead worker left, pipes included. */
+void relay_drain(struct front *f);
+
+/* stdinput.c: INPUT_REQUEST from the worker; a verified message of the stdin channel (consumes r). */
+void stdinput_ask(struct front *f, uint32_t serial, const struct wire_frame *content);
+void stdinput_accept(struct front *f, struct request *r);
+
+/* interrupt.c: the user wants what runs to stop. */
+void interrupt_now(struct front *f);
+/* The report timer has fired. */
+void interrupt_report(struct front *f);
+
+/* shutdown.c: begin an orderly end. */
+void shutdown_begin(struct front *f, bool restart);
+/* The worker's time is up. */
+void shutdown_kill(struct front *f);
+/* End at once (SIGTERM, parent gone): the worker's group is killed, we leave with this signal or status. */
+void shutdown_at_once(struct front *f, int status, int signal);
+
+/* obituary.c: the worker has ended; say why where the user looks, answer everything open, set the exit status and end. */
+void obituary_publish(struct front *f);
+
+/* usage.c: content of usage_reply. 0, or -1 with out->failed set. */
+int usage_write(struct front *f, struct buf *out);
+
+#endif

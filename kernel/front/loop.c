@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The front's one loop: wait for sockets, link, bell, pipes, child and signals; serve control first, then what the worker
+ * said, then the shell queue. No timer exists while there is nothing to wait for.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "front/exchange.h"
+#include "front/front.h"
+#include "protocol/limits.h"
+#include "protocol/text.h"
+#include "protocol/utf8.h"
+
+#define PIPE_BYTES_AT_ONCE ((size_t)256 * 1024)
+#define CONTROL_AT_ONCE 64
+#define SUBSCRIPTIONS_AT_ONCE 64
+
+enum watched { WATCH_SIGNALS, WATCH_PARENT, WATCH_CHILD, WATCH_LINK, WATCH_LINK_OUT, WATCH_BELL, WATCH_OUT, WATCH_ERR,
+	       WATCH_COUNT };
+
+static void
+earlier(long long *due, long long when)
+{
+	if (when != 0 && (*due == 0 || when < *due))
+		*due = when;
+}
+
+/* Milliseconds until the next thing that is due; -1: nothing is. */
+static int
+next_timeout(const struct front *f)
+{
+	long long due = 0, now = clock_ms();
+	earlier(&due, f->streams.due_ms);
+	earlier(&due, f->report_ms);
+	earlier(&due, f->kill_ms);
+	if (!output_is_empty(&f->output))
+		earlier(&due, now + OUTPUT_RETRY_MS);
+	if (due == 0)
+		return -1;
+	return due > now ? (int)(due - now) : 0;
+}
+
+/* Ask for the bell. While text is being collected only a half-full ring is worth waking for. True: do not sleep. */
+static bool
+arm(struct front *f)
+{
+	if (output_is_full(&f->output) && !output_is_stuck(&f->output))
+		return ring_arm(f->worker.shared, 0);
+	return ring_arm(f->worker.shared, f->streams.due_ms == 0 ? 1 : RING_SIZE / 2);
+}
+
+static void
+on_signals(struct front *f)
+{
+	struct signalfd_siginfo info;
+	while (read(f->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		int number = (int)info.ssi_signo;
+		if (number == SIGINT)
+			interrupt_now(f);
+		else if (number == SIGCHLD)
+			worker_reap(&f->worker);
+		else if (number == SIGTERM || number == SIGHUP || number == SIGQUIT)
+			shutdown_at_once(f, 0, number);
+		else if (!f->worker.ended)
+			kill(f->worker.pid, number);
+	}
+}
+
+/* Whether a topic is text: only such subscriptions are welcomed. */
+static bool
+is_utf8(const struct wire_frame *topic)
+{
+	const char *at = topic->data, *end = at + topic->size;
+	for (size_t size; at < end; at += size) {
+		if (utf8_next(at, (size_t)(end - at), &size) != UTF8_WHOLE)
+			return false;
+	}
+	return true;
+}
+
+/* A subscription frame: welcome the subscriber, as JEP 65 asks. */
+static void
+on_subscription(struct front *f, const struct wire_frame *frame)
+{
+	const char *bytes = frame->data;
+	struct err e = ERR_INIT;
+	BUF_AUTO content = BUF_INIT;
+	if (frame->size == 0 || bytes[0] != 1 || frame->size - 1 > LIMIT_TOPIC_SIZE)
+		return;
+	struct wire_frame topic = { bytes + 1, frame->size - 1 };
+	if (!is_utf8(&topic))
+		return;
+	buf_append_string(&content, "{\"subscription\": ");
+	text_append_json(&content, topic.data, topic.size);
+	buf_append_string(&content, "}");
+	struct outgoing out = {
+		.channel = CHANNEL_IOPUB,
+		.msg_type = "iopub_welcome",
+		.topic = topic,
+		.no_topic = topic.size == 0,
+		.content = { content.data, content.size },
+	};
+	if (session_send(f->session, &out, NULL, &e) < 0)
+		log_error("event=lost type=iopub_welcome reason=\"%s\"", e.text);
+}
+
+static void
+on_iopub(struct front *f)
+{
+	const struct wire_frame *frames;
+	size_t count;
+	for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && sockets_receive(f->sockets, CHANNEL_IOPUB, &frames, &count) > 0; i++) {
+		if (count == 1) {
+			struct wire_frame frame = frames[0];
+			on_subscription(f, &frame);
+		}
+	}
+}
+
+static void
+on_channel(struct front *f, enum channel channel, void (*accept)(struct front *f, struct request *r))
+{
+	struct request *r;
+	for (int i = 0; i < CONTROL_AT_ONCE && session_receive(f->session, channel, &r) > 0; i++) {
+		if (r != NULL)
+			accept(f, r);
+	}
+}
+
+static void
+on_channels(struct front *f, unsigned ready)
+{
+	if (ready & 1u << CHANNEL_HB)
+		sockets_echo_heartbeat(f->sockets);
+	if (ready & 1u << CHANNEL_IOPUB)
+		on_iopub(f);
+	if (ready & 1u << CHANNEL_CONTROL)
+		on_channel(f, CHANNEL_CONTROL, control_accept);
+	if (ready & 1u << CHANNEL_STDIN)
+		on_channel(f, CHANNEL_STDIN, stdinput_accept);
+	if (ready & 1u << CHANNEL_SHELL)
+		shell_drain(f);
+}
+
+/* The worker has ended: take what it left; if nobody asked it to, say why. */
+static void
+on_end(struct front *f)
+{
+	relay_drain(f);
+	if (f->phase == FRONT_STOPPING) {
+		shell_advance(f);
+		if (f->active != NULL) {
+			struct request *r = f->active;
+			f->active = NULL;
+			exchange_fail(f, r, "KernelStopped", "the kernel was shut down");
+		}
+		shell_advance(f);
+		f->phase = FRONT_ENDED;
+		return;
+	}
+	obituary_publish(f);
+}
+
+static void
+on_timers(struct front *f)
+{
+	long long now = clock_ms();
+	output_retry(&f->output);
+	streams_tick(f);
+	if (f->report_ms != 0 && now >= f->report_ms)
+		interrupt_report(f);
+	if (f->kill_ms != 0 && now >= f->kill_ms)
+		shutdown_kill(f);
+}
+
+static void
+watch(struct front *f, struct poll_fd fds[WATCH_COUNT], unsigned *ret_channels)
+{
+	bool full = output_is_full(&f->output);
+	const struct worker *w = &f->worker;
+	for (int i = 0; i < WATCH_COUNT; i++)
+		fds[i] = (struct poll_fd){ .fd = -1 };
+	fds[WATCH_SIGNALS].fd = f->signal_fd;
+	fds[WATCH_PARENT].fd = f->parent_fd;
+	fds[WATCH_CHILD].fd = w->pidfd;
+	fds[WATCH_LINK].fd = full ? -1 : w->link;
+	fds[WATCH_LINK_OUT] = (struct poll_fd){ .fd = w->outgoing.size > 0 ? w->link : -1, .writable = true };
+	fds[WATCH_BELL].fd = w->bell;
+	fds[WATCH_OUT].fd = full ? -1 : w->pipes[0];
+	fds[WATCH_ERR].fd = full ? -1 : w->pipes[1];
+	*ret_channels = (1u << CHANNEL_COUNT) - 1;
+	if (f->queue.bytes >= FRONT_QUEUE_MAX)
+		*ret_channels &= ~(1u << CHANNEL_SHELL);
+}
+
+static void
+serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
+{
+	if (fds[WATCH_SIGNALS].ready)
+		on_signals(f);
+	if (fds[WATCH_PARENT].ready)
+		shutdown_at_once(f, 1, 0);
+	if (f->phase == FRONT_ENDED)
+		return;
+	on_channels(f, channels);
+	if (fds[WATCH_LINK_OUT].ready)
+		worker_flush(&f->worker);
+	relay_read(f);
+	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))
+		streams_read_pipes(f, PIPE_BYTES_AT_ONCE);
+	if (fds[WATCH_CHILD].ready) {
+		worker_reap(&f->worker);
+		fd_close(&f->worker.pidfd);
+		on_end(f);
+	}
+}
+
+void
+front_run(struct front *f)
+{
+	while (f->phase != FRONT_ENDED) {
+		struct poll_fd fds[WATCH_COUNT];
+		unsigned channels;
+		struct err e = ERR_INIT;
+		shell_advance(f);
+		watch(f, fds, &channels);
+		int timeout = arm(f) ? 0 : next_timeout(f);
+		if (sockets_poll(f->sockets, channels, fds, WATCH_COUNT, timeout, &channels, &e) < 0 && e.code != ERR_BUSY) {
+			log_error("event=poll reason=\"%s\"", e.text);
+			shutdown_at_once(f, 1, 0);
+			return;
+		}
+		if (!err_is_set(&e))
+			serve(f, fds, channels);
+		on_timers(f);
+	}
+}

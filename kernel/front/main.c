@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * pupitre-kernel: the process that Jupyter starts, signals and waits for. Reads the command line and the connection file, binds, starts
+ * the worker, serves, and ends as the worker ended. Exit statuses: pupitre-kernel(1).
+ */
+#include <jansson.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "front/exchange.h"
+#include "front/front.h"
+#include "protocol/text.h"
+
+#define PROGRAM "pupitre-kernel"
+#define LINGER_MS 1000
+
+enum exit_status { EXIT_CONNECTION = 1, EXIT_USAGE = 2, EXIT_BIND = 3, EXIT_WORKER = 4, EXIT_UNSIGNED = 5 };
+
+static struct front front;
+
+static int
+complain(enum exit_status status, const struct err *e)
+{
+	fprintf(stderr, "%s: error: %s\n", PROGRAM, e->text);
+	return status;
+}
+
+static void
+print_versions(void)
+{
+	char zmq[32];
+	sockets_version(zmq, sizeof zmq);
+	printf("%s %s\n%s\njansson %s\n%s\n", PROGRAM, PUPITRE_VERSION, zmq, jansson_version_str(),
+	       OpenSSL_version(OPENSSL_VERSION));
+}
+
+/* Signals become readable; nothing is delivered in between. The worker starts with none of this. */
+static int
+take_signals(struct err *e)
+{
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGWINCH };
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+		sigaddset(&set, taken[i]);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	front.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return front.signal_fd < 0 ? err_system(e, "signalfd") : 0;
+}
+
+/* Jupyter says by JPY_PARENT_PID that we end when our parent does; 0 and 1 say that we do not. */
+static void
+watch_parent(void)
+{
+	const char *value = getenv("JPY_PARENT_PID");
+	front.parent_fd = -1;
+	if (value != NULL && atoi(value) > 1 && getppid() > 1)
+		front.parent_fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+}
+
+static int
+apply_options(struct err *e)
+{
+	const struct options *o = &front.options;
+	struct connection *c = &front.connection;
+	for (int i = 0; i < CHANNEL_COUNT; i++) {
+		if (o->ports[i] != 0)
+			c->ports[i] = o->ports[i];
+	}
+	if (front.file.existed)
+		return 0;
+	if (o->transport != NULL)
+		c->transport = strcmp(o->transport, "ipc") == 0 ? TRANSPORT_IPC : TRANSPORT_TCP;
+	const char *ip = o->ip;
+	BUF_AUTO prefix = BUF_INIT;
+	if (c->transport == TRANSPORT_IPC && ip == NULL) {
+		size_t size = strlen(front.file.path);
+		if (size > 5 && strcmp(front.file.path + size - 5, ".json") == 0)
+			size -= 5;
+		buf_appendf(&prefix, "%.*s-ipc", (int)size, front.file.path);
+		buf_append(&prefix, "", 1);
+		ip = prefix.data;
+	}
+	if (ip == NULL)
+		return 0;
+	free(c->ip);
+	c->ip = strdup(ip);
+	return c->ip == NULL ? err_memory(e) : 0;
+}
+
+static bool
+is_signed(void)
+{
+	return front.connection.key_size > 0 && !front.options.no_secure;
+}
+
+/* The worker's START frame. */
+static int
+write_start(struct buf *out)
+{
+	buf_append_string(out, "{\"version\": \"" PUPITRE_VERSION "\", \"connection_file\": ");
+	text_append_json(out, front.file.path, strlen(front.file.path));
+	buf_appendf(out, ", \"session\": \"%s\", \"ident\": \"%s\", \"quiet\": %s", session_id(front.session),
+	            session_ident(front.session), front.options.verbosity > 0 ? "false" : "true");
+	buf_append_string(out, ", \"argv\": [\"" PROGRAM "\", \"-f\", ");
+	text_append_json(out, front.file.path, strlen(front.file.path));
+	buf_append_string(out, "], \"arguments\": [");
+	for (size_t i = 0; i < front.options.forwarded_count; i++) {
+		buf_append_string(out, i == 0 ? "" : ", ");
+		text_append_json(out, front.options.forwarded[i], strlen(front.options.forwarded[i]));
+	}
+	return buf_append_string(out, "]}");
+}
+
+static int
+start_worker(struct err *e)
+{
+	BUF_AUTO start = BUF_INIT;
+	if (write_start(&start) < 0)
+		return err_memory(e);
+	struct spawn how = { .python = front.options.python, .start = start.data, .start_size = start.size };
+	return worker_spawn(&front.worker, &how, e);
+}
+
+/* Everything that can fail before serving. 0, or an exit status after one line on standard error. */
+static int
+prepare(void)
+{
+	struct err e = ERR_INIT;
+	if (connfile_open(front.options.connection_file, &front.file, &front.connection, &e) < 0)
+		return complain(EXIT_CONNECTION, &e);
+	if (apply_options(&e) < 0)
+		return complain(EXIT_CONNECTION, &e);
+	if (!is_signed() && front.connection.transport == TRANSPORT_TCP && !front.options.allow_unsigned) {
+		err_set(&e, ERR_DENIED, "no key: anybody on this machine could run code here; give the connection file a key, or "
+		                        "--allow-unsigned");
+		return complain(EXIT_UNSIGNED, &e);
+	}
+	int given[CHANNEL_COUNT];
+	memcpy(given, front.connection.ports, sizeof given);
+	front.sockets = sockets_open(&front.connection, &e);
+	if (front.sockets == NULL)
+		return complain(EXIT_BIND, &e);
+	bool changed = memcmp(given, front.connection.ports, sizeof given) != 0;
+	if (connfile_write(&front.file, &front.connection, changed, &e) < 0)
+		return complain(EXIT_CONNECTION, &e);
+	output_init(&front.output, front.sockets);
+	front.session = session_new(&front.connection, is_signed(), front.sockets, &front.output, &e);
+	if (front.session == NULL)
+		return complain(EXIT_CONNECTION, &e);
+	front.oom = oom_read();
+	if (start_worker(&e) < 0)
+		return complain(EXIT_WORKER, &e);
+	return 0;
+}
+
+static void
+greet(void)
+{
+	static const char starting[] = "{\"execution_state\": \"starting\"}";
+	exchange_publish(&front, "status", (struct wire_frame){ NULL, 0 }, starting, strlen(starting));
+	if (getenv("JPY_PARENT_PID") == NULL && front.options.verbosity >= 0)
+		fprintf(stderr,
+		        "%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"
+		        "Interrupts (Ctrl-C) go to the running cell; to end, shut the kernel down or send SIGTERM.\n",
+		        PROGRAM, front.file.path);
+}
+
+static void
+release(void)
+{
+	worker_close(&front.worker);
+	request_free(front.active);
+	request_queue_clear(&front.queue);
+	output_retry(&front.output);
+	output_free(&front.output);
+	session_free(front.session);
+	sockets_close(front.sockets, LINGER_MS);
+	connfile_close(&front.file);
+	connection_free(&front.connection);
+	streams_free(&front.streams);
+	parents_free(&front.parents);
+	options_free(&front.options);
+	free(front.kernel_info);
+}
+
+/* End by a signal as the worker did, without leaving a second core. */
+static void
+die_by(int number)
+{
+	struct rlimit none = { 0, 0 };
+	sigset_t set;
+	setrlimit(RLIMIT_CORE, &none);
+	signal(number, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(number);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+	if (options_parse(argc, argv, &front.options, &e) < 0)
+		return complain(EXIT_USAGE, &e);
+	if (front.options.action == OPTIONS_VERSION) {
+		print_versions();
+		return 0;
+	}
+	if (front.options.action != OPTIONS_RUN) {
+		options_print_help(front.options.action == OPTIONS_HELP_ALL);
+		return 0;
+	}
+	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+	int verbosity = front.options.verbosity > 2 ? 2 : front.options.verbosity;
+	log_init(PROGRAM, levels[verbosity + 1]);
+	mallopt(M_ARENA_MAX, 1); /* one small heap: there is one thread that allocates much */
+	front.worker = WORKER_INIT;
+	streams_init(&front.streams);
+	request_queue_init(&front.queue);
+	if (take_signals(&e) < 0)
+		return complain(EXIT_CONNECTION, &e);
+	watch_parent();
+	int status = prepare();
+	if (status == 0) {
+		greet();
+		front_run(&front);
+		status = front.exit_status;
+	}
+	int number = front.exit_signal;
+	release();
+	if (number != 0)
+		die_by(number);
+	return status;
+}

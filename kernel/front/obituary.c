@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The worker has ended without having been asked. What happened, where, and what to try: as an `error` on the cell that ran, as the
+ * reply to its request and to everything queued. Then the front ends the same way, so that Jupyter restarts the kernel.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "front/exchange.h"
+#include "front/front.h"
+#include "protocol/text.h"
+
+#define ENAME "KernelDied"
+
+/* One line each: what happened, and what to try. */
+struct cause {
+	char what[200];
+	const char *advice;
+};
+
+static const struct {
+	int signal;
+	const char *what, *advice;
+} signal_causes[] = {
+	{ SIGSEGV, "memory that is not its own was touched (segmentation fault)",
+	  "A C extension or ctypes did this; Python code alone cannot. Look at what the line calls, and at its arguments." },
+	{ SIGBUS, "memory that is not there was touched (bus error)",
+	  "Usually a memory-mapped file that became shorter, or a full disk." },
+	{ SIGABRT, "a library gave up (abort)", "Its own message, if there is one, stands above." },
+	{ SIGFPE, "an arithmetic fault in C code (floating point exception)", "A C extension did this." },
+	{ SIGILL, "an instruction this processor does not know (illegal instruction)",
+	  "A package was built for another processor: reinstall it." },
+	{ SIGXCPU, "the limit on processor time was reached", "Ask for a larger limit, or split the work." },
+	{ SIGXFSZ, "the limit on file size was reached", "Write less, or ask for a larger limit." },
+	{ SIGTERM, "it was told to end (SIGTERM)", "Somebody, or the code itself, sent that signal." },
+	{ SIGALRM, "an alarm rang that nobody handles (SIGALRM)", "signal.alarm() needs a handler: signal.signal(signal.SIGALRM, ...)." },
+	{ SIGPIPE, "it wrote to a closed pipe (SIGPIPE)", "Keep SIGPIPE ignored, as Python does." },
+};
+
+static void
+describe_signal(struct front *f, int number, struct cause *ret)
+{
+	const struct state *state = &f->worker.shared->state;
+	if (number == SIGKILL && oom_happened(f->oom, oom_read())) {
+		*ret = (struct cause){ "out of memory: the limit of this server was reached",
+			               "Work on less data at a time, delete what is not needed, or ask for a larger limit." };
+		return;
+	}
+	if (number == SIGKILL) {
+		*ret = (struct cause){ "it was killed from outside (SIGKILL)",
+			               "Often the machine ran out of memory; otherwise somebody ended it." };
+		return;
+	}
+	if (atomic_load(&state->fault) == STATE_FAULT_STACK) {
+		*ret = (struct cause){ "the C stack is used up (endless recursion)",
+			               "Something calls itself without end: in C code, or in Python with a very high recursion limit." };
+		return;
+	}
+	for (size_t i = 0; i < sizeof signal_causes / sizeof *signal_causes; i++) {
+		if (signal_causes[i].signal == number) {
+			snprintf(ret->what, sizeof ret->what, "%s", signal_causes[i].what);
+			ret->advice = signal_causes[i].advice;
+			return;
+		}
+	}
+	snprintf(ret->what, sizeof ret->what, "signal %d (%s) ended it", number, strsignal(number));
+	ret->advice = "Somebody, or the code itself, sent that signal.";
+}
+
+static void
+describe(struct front *f, struct cause *ret)
+{
+	int status = f->worker.status;
+	if (WIFSIGNALED(status)) {
+		describe_signal(f, WTERMSIG(status), ret);
+		return;
+	}
+	if (f->phase == FRONT_STARTING) {
+		snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d)", WEXITSTATUS(status));
+		ret->advice = "`pupitre doctor` says what is missing.";
+		return;
+	}
+	snprintf(ret->what, sizeof ret->what, "the code ended it with exit status %d (os._exit, or exit in C code)",
+	         WEXITSTATUS(status));
+	ret->advice = "To leave a cell early use `return` in a function or raise an exception.";
+}
+
+/* The innermost line of a cell in the traceback that faulthandler left on descriptor 2; 0: none. */
+static long
+faulting_line(const struct streams *s)
+{
+	char text[STREAMS_TAIL_SIZE + 1];
+	memcpy(text, s->tail, s->tail_size);
+	text[s->tail_size] = '\0';
+	const char *at = strstr(text, "most recent call first");
+	const char *file = at == NULL ? NULL : strstr(at, "/ipykernel_");
+	const char *line = file == NULL ? NULL : strstr(file, "\", line ");
+	return line == NULL ? 0 : strtol(line + strlen("\", line "), NULL, 10);
+}
+
+static void
+write_place(struct front *f, struct buf *out)
+{
+	uint32_t cell = atomic_load(&f->worker.shared->state.cell);
+	long line = WIFSIGNALED(f->worker.status) ? faulting_line(&f->streams) : 0;
+	if (f->active == NULL)
+		buf_append_string(out, " while no cell was running");
+	else if (cell != 0 && line > 0)
+		buf_appendf(out, " in cell In [%u], line %ld", cell, line);
+	else if (cell != 0)
+		buf_appendf(out, " in cell In [%u]", cell);
+}
+
+static void
+append_member(struct buf *out, const char *name, const char *text, size_t size)
+{
+	buf_appendf(out, "\"%s\": ", name);
+	text_append_json(out, text, size);
+}
+
+/* {"ename", "evalue", "traceback"} without braces. */
+static void
+write_error(struct front *f, struct buf *out)
+{
+	struct cause cause;
+	BUF_AUTO value = BUF_INIT;
+	describe(f, &cause);
+	buf_append_string(&value, "The Python of this kernel has ended");
+	write_place(f, &value);
+	buf_appendf(&value, ": %s.", cause.what);
+	append_member(out, "ename", ENAME, strlen(ENAME));
+	buf_append_string(out, ", ");
+	append_member(out, "evalue", value.data, value.size);
+	buf_append_string(out, ", \"traceback\": [");
+	BUF_AUTO first = BUF_INIT;
+	buf_appendf(&first, "\x1b[31m%s\x1b[0m: %.*s", ENAME, (int)value.size, value.data);
+	text_append_json(out, first.data, first.size);
+	buf_append_string(out, ", ");
+	text_append_json(out, cause.advice, strlen(cause.advice));
+	buf_append_string(out, ", ");
+	static const char closing[] = "Variables are lost; Jupyter restarts the kernel.";
+	text_append_json(out, closing, strlen(closing));
+	buf_append_string(out, "]");
+	log_warning("event=died status=%d reason=\"%s\"", f->worker.status, cause.what);
+}
+
+static void
+publish_error(struct front *f, const struct buf *members)
+{
+	BUF_AUTO content = BUF_INIT;
+	buf_append_string(&content, "{");
+	buf_append(&content, members->data, members->size);
+	buf_append_string(&content, "}");
+	struct wire_frame parent = f->active != NULL ? f->active->wire.parts[WIRE_HEADER] :
+	                                               parents_find(&f->parents, f->last_serial);
+	exchange_publish(f, "error", parent, content.data, content.size);
+}
+
+/* End a request with the error as its reply. Consumes r. */
+static void
+reply_error(struct front *f, struct request *r, const struct buf *members)
+{
+	BUF_AUTO content = BUF_INIT;
+	uint32_t cell = atomic_load(&f->worker.shared->state.cell);
+	buf_append_string(&content, "{\"status\": \"error\", ");
+	buf_append(&content, members->data, members->size);
+	if (request_is(r, "execute_request"))
+		buf_appendf(&content, ", \"execution_count\": %u, \"user_expressions\": {}, \"payload\": []", cell);
+	buf_append_string(&content, "}");
+	exchange_end(f, r, request_wants_reply(r) ? &(struct reply){ .content = { content.data, content.size } } : NULL);
+}
+
+/* As the worker ended: by the same signal, or with the same status. */
+static void
+take_status(struct front *f)
+{
+	int status = f->worker.status;
+	if (f->phase == FRONT_STARTING)
+		f->exit_status = 4;
+	else if (WIFSIGNALED(status))
+		f->exit_signal = WTERMSIG(status);
+	else
+		f->exit_status = WEXITSTATUS(status);
+}
+
+void
+obituary_publish(struct front *f)
+{
+	BUF_AUTO members = BUF_INIT;
+	write_error(f, &members);
+	publish_error(f, &members);
+	if (f->active != NULL) {
+		struct request *r = f->active;
+		f->active = NULL;
+		reply_error(f, r, &members);
+	}
+	shell_drain(f);
+	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;) {
+		exchange_begin(f, r);
+		reply_error(f, r, &members);
+	}
+	take_status(f);
+	f->phase = FRONT_ENDED;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The worker's frames onto the wire. Text of the ring and frames of the link are taken in the order in which the worker made them:
+ * a frame names the ring position that comes before it. A worker that sends nonsense is killed and reported.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "front/exchange.h"
+#include "front/front.h"
+
+#define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
+#define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
+
+enum { REPLY_TYPE, REPLY_METADATA, REPLY_CONTENT, REPLY_BUFFERS };
+enum { PUBLISH_TYPE, PUBLISH_TOPIC, PUBLISH_PARENT, PUBLISH_METADATA, PUBLISH_CONTENT, PUBLISH_BUFFERS };
+
+static struct wire_frame
+part(const struct frame *frame, uint32_t i)
+{
+	return (struct wire_frame){ frame->parts[i].data, frame->parts[i].size };
+}
+
+/* A part as a NUL-terminated message type. */
+static int
+part_type(const struct frame *frame, uint32_t i, char ret[64], struct err *e)
+{
+	struct wire_frame p = part(frame, i);
+	if (p.size == 0 || p.size >= 64 || memchr(p.data, '\0', p.size) != NULL)
+		return err_set(e, ERR_INVALID, "a message type of %zu bytes", p.size);
+	memcpy(ret, p.data, p.size);
+	ret[p.size] = '\0';
+	return 0;
+}
+
+static const struct wire_frame *
+buffers(const struct frame *frame, uint32_t first, struct wire_frame list[FRAME_PARTS_MAX], size_t *ret_count)
+{
+	*ret_count = frame->header.part_count - first;
+	for (size_t i = 0; i < *ret_count; i++)
+		list[i] = part(frame, first + (uint32_t)i);
+	return list;
+}
+
+static void
+take_ring(struct front *f, uint64_t position, struct err *e)
+{
+	static char text[RING_TEXT_MAX];
+	struct ring_record record;
+	while (ring_taken(f->worker.shared) < position && ring_take(f->worker.shared, &record, text, e) > 0)
+		streams_add(f, record.stream == STREAM_STDERR ? STREAM_STDERR : STREAM_STDOUT, record.serial, text,
+		            record.size);
+	ring_made_room(f->worker.shared);
+}
+
+static int
+on_hello(struct front *f, const struct frame *frame, struct err *e)
+{
+	(void)e;
+	struct wire_frame info = part(frame, 0);
+	free(f->kernel_info);
+	f->kernel_info = malloc(info.size + 1);
+	if (f->kernel_info == NULL)
+		return err_memory(e);
+	memcpy(f->kernel_info, info.data, info.size);
+	f->kernel_info_size = info.size;
+	if (f->phase == FRONT_STARTING)
+		f->phase = FRONT_READY;
+	log_info("event=ready pid=%ld", (long)f->worker.pid);
+	return 0;
+}
+
+/* The active request is answered; forget everything that concerned it. */
+static struct request *
+release_active(struct front *f)
+{
+	struct request *r = f->active;
+	f->active = NULL;
+	f->interrupt_ms = 0;
+	f->report_ms = 0;
+	f->input_id[0] = '\0';
+	atomic_store(&f->worker.shared->state.interrupt_serial, 0);
+	return r;
+}
+
+static int
+on_reply(struct front *f, const struct frame *frame, struct err *e)
+{
+	static struct wire_frame list[FRAME_PARTS_MAX];
+	char msg_type[64];
+	if (f->active == NULL || frame->header.serial != f->active->serial)
+		return err_set(e, ERR_INVALID, "a reply to request %u, which is not open", frame->header.serial);
+	if (part_type(frame, REPLY_TYPE, msg_type, e) < 0)
+		return -1;
+	struct reply reply = {
+		.msg_type = msg_type, .metadata = part(frame, REPLY_METADATA), .content = part(frame, REPLY_CONTENT)
+	};
+	reply.buffers = buffers(frame, REPLY_BUFFERS, list, &reply.buffer_count);
+	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
+	if (frame->header.flags & FRAME_ABORT_QUEUE)
+		shell_open_abort_window(f);
+	exchange_end(f, release_active(f), &reply);
+	return 0;
+}
+
+static int
+on_done(struct front *f, const struct frame *frame, struct err *e)
+{
+	if (f->active == NULL || frame->header.serial != f->active->serial)
+		return err_set(e, ERR_INVALID, "the end of request %u, which is not open", frame->header.serial);
+	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
+	struct request *r = release_active(f);
+	if (request_wants_reply(r))
+		exchange_fail(f, r, "NotImplementedError", "this kernel has no answer to that request");
+	else
+		exchange_end(f, r, NULL);
+	return 0;
+}
+
+static int
+on_publish(struct front *f, const struct frame *frame, struct err *e)
+{
+	static struct wire_frame list[FRAME_PARTS_MAX];
+	char msg_type[64];
+	if (part_type(frame, PUBLISH_TYPE, msg_type, e) < 0)
+		return -1;
+	struct outgoing out = {
+		.channel = CHANNEL_IOPUB,
+		.msg_type = msg_type,
+		.topic = part(frame, PUBLISH_TOPIC),
+		.parent = part(frame, PUBLISH_PARENT),
+		.metadata = part(frame, PUBLISH_METADATA),
+		.content = part(frame, PUBLISH_CONTENT),
+	};
+	out.buffers = buffers(frame, PUBLISH_BUFFERS, list, &out.buffer_count);
+	if (out.parent.size == 0)
+		out.parent = parents_find(&f->parents, frame->header.serial);
+	struct err lost = ERR_INIT;
+	streams_flush(f);
+	if (session_send(f->session, &out, NULL, &lost) < 0)
+		log_error("event=lost type=%s reason=\"%s\"", msg_type, lost.text);
+	return 0;
+}
+
+static int
+on_input_request(struct front *f, const struct frame *frame, struct err *e)
+{
+	(void)e;
+	struct wire_frame content = part(frame, 0);
+	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
+	streams_flush(f);
+	stdinput_ask(f, frame->header.serial, &content);
+	return 0;
+}
+
+static int
+on_bye(struct front *f, const struct frame *frame, struct err *e)
+{
+	(void)e;
+	f->exit_status = (int)(frame->header.serial & 0xff);
+	f->phase = FRONT_STOPPING;
+	f->kill_ms = clock_ms() + FRONT_IDLE_STOP_MS;
+	return 0;
+}
+
+static const struct handler {
+	enum frame_type type;
+	uint32_t parts_min;
+	int (*run)(struct front *f, const struct frame *frame, struct err *e);
+} handlers[] = {
+	{ FRAME_REPLY, REPLY_BUFFERS, on_reply },       { FRAME_DONE, 0, on_done },
+	{ FRAME_PUBLISH, PUBLISH_BUFFERS, on_publish }, { FRAME_INPUT_REQUEST, 1, on_input_request },
+	{ FRAME_HELLO, 1, on_hello },                   { FRAME_BYE, 0, on_bye },
+};
+
+static int
+handle(struct front *f, const struct frame *frame, struct err *e)
+{
+	for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+		if (handlers[i].type != frame->header.type)
+			continue;
+		if (frame->header.part_count < handlers[i].parts_min)
+			return err_set(e, ERR_INVALID, "a frame of type %u with %u parts", frame->header.type,
+			               frame->header.part_count);
+		take_ring(f, frame->header.ring_position, e);
+		return err_is_set(e) ? -1 : handlers[i].run(f, frame, e);
+	}
+	return err_set(e, ERR_INVALID, "a frame of unknown type %u", frame->header.type);
+}
+
+/* All frames that are whole. */
+static int
+take_frames(struct front *f, struct err *e)
+{
+	static struct frame frame;
+	int got;
+	while ((got = frame_reader_next(&f->worker.reader, &frame, e)) > 0) {
+		if (handle(f, &frame, e) < 0)
+			return -1;
+	}
+	return got;
+}
+
+static void
+distrust(struct front *f, const struct err *e)
+{
+	log_error("event=nonsense reason=\"%s\"", e->text);
+	fd_close(&f->worker.link);
+	worker_signal(&f->worker, SIGKILL);
+}
+
+void
+relay_read(struct front *f)
+{
+	struct worker *w = &f->worker;
+	struct err e = ERR_INIT;
+	uint64_t rung;
+	ssize_t ignored = read(w->bell, &rung, sizeof rung);
+	(void)ignored;
+	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, read the link, and only then take
+	 * the text seen at first. */
+	uint64_t position = ring_position(w->shared);
+	while (w->link >= 0 && !err_is_set(&e) && !output_is_full(&f->output)) {
+		struct err end = ERR_INIT;
+		if (take_frames(f, &e) < 0)
+			break;
+		if (frame_reader_fill(&w->reader, w->link, &end) > 0)
+			continue;
+		if (end.code == ERR_CLOSED)
+			fd_close(&w->link);
+		else if (end.code != ERR_BUSY)
+			e = end;
+		break;
+	}
+	if (!err_is_set(&e) && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
+		take_ring(f, position, &e);
+	if (err_is_set(&e))
+		distrust(f, &e);
+}
+
+void
+relay_drain(struct front *f)
+{
+	struct worker *w = &f->worker;
+	struct err e = ERR_INIT;
+	while (w->link >= 0 && take_frames(f, &e) == 0) {
+		struct err end = ERR_INIT;
+		if (frame_reader_fill(&w->reader, w->link, &end) <= 0)
+			break;
+	}
+	take_ring(f, UINT64_MAX, &e);
+	streams_read_pipes(f, PIPE_BYTES_OF_THE_DEAD);
+	streams_flush(f);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Shell requests: one at a time, in the order in which they came, and the abort window after an error.
+ * A cell that fails with stop_on_error takes with it the execute_requests that were sent before its failure was known, those still in the
+ * socket included; other requests run as usual. Jupyter messaging protocol, "Execution results".
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "front/exchange.h"
+#include "front/front.h"
+
+#define ABORTED "{\"status\": \"aborted\"}"
+
+void
+shell_accept(struct front *f, struct request *r)
+{
+	request_queue_push(&f->queue, r);
+}
+
+void
+shell_drain(struct front *f)
+{
+	struct request *r;
+	while (f->queue.bytes < FRONT_QUEUE_MAX && session_receive(f->session, CHANNEL_SHELL, &r) > 0) {
+		if (r != NULL)
+			shell_accept(f, r);
+	}
+}
+
+void
+shell_open_abort_window(struct front *f)
+{
+	shell_drain(f);
+	for (struct request *r = f->queue.first; r != NULL; r = r->next)
+		r->abort = r->abort || request_is(r, "execute_request");
+}
+
+static void
+abort_request(struct front *f, struct request *r)
+{
+	exchange_begin(f, r);
+	struct wire_frame aborted = { ABORTED, strlen(ABORTED) };
+	exchange_end(f, r, &(struct reply){ .metadata = aborted, .content = aborted });
+}
+
+/* Hand a request to the worker. Consumes r on failure; on success it is f->active. */
+static void
+pass_on(struct front *f, struct request *r)
+{
+	static struct frame_part parts[FRAME_PARTS_MAX];
+	struct err e = ERR_INIT;
+	size_t count = 0;
+	exchange_begin(f, r);
+	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
+	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
+		parts[count++] = (struct frame_part){ r->wire.parts[i].data, r->wire.parts[i].size };
+	size_t last = r->wire.identity_count;
+	if (last > 0)
+		parts[count++] = (struct frame_part){ r->wire.identities[last - 1].data, r->wire.identities[last - 1].size };
+	else
+		parts[count++] = (struct frame_part){ "", 0 };
+	for (size_t i = 0; i < r->wire.buffer_count; i++)
+		parts[count++] = (struct frame_part){ r->wire.buffers[i].data, r->wire.buffers[i].size };
+	if (worker_send(&f->worker, &header, parts, count, &e) < 0) {
+		exchange_fail(f, r, "KernelError", e.text);
+		return;
+	}
+	f->active = r;
+}
+
+static void
+begin(struct front *f, struct request *r)
+{
+	if (f->phase == FRONT_STOPPING || r->abort)
+		abort_request(f, r);
+	else if (r->header.subshell_id != NULL)
+		exchange_begin(f, r), exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
+	else if (!control_serve(f, r))
+		pass_on(f, r);
+}
+
+void
+shell_advance(struct front *f)
+{
+	while (f->active == NULL && f->queue.first != NULL && f->phase != FRONT_STARTING && f->phase != FRONT_ENDED &&
+	       !output_is_full(&f->output))
+		begin(f, request_queue_pop(&f->queue));
+}

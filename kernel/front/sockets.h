@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The five sockets. The only file of the project that knows ZeroMQ: everything else sees channels and frames.
+ * Nothing here blocks except sockets_poll, and sockets_close for at most the linger time.
+ */
+#ifndef PUPITRE_FRONT_SOCKETS_H
+#define PUPITRE_FRONT_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "protocol/connection.h"
+#include "protocol/wire.h"
+
+struct sockets;
+
+/* A received message that outlives the next receive. Owned: message_free. */
+struct message;
+
+/* Bind the channels of `c`; ports that were 0 are picked and written to c->ports. NULL with ERR_SYSTEM (one line that
+ * names the channel and the address). Owned: sockets_close. */
+struct sockets *sockets_open(struct connection *c, struct err *e);
+
+/* Give the sockets at most linger_ms to deliver what was sent, then let go. Removes ipc paths. NULL is fine. */
+void sockets_close(struct sockets *s, int linger_ms);
+
+/* A descriptor of ours to poll beside the sockets. */
+struct poll_fd {
+	int fd;         /* -1: not polled */
+	bool writable;  /* poll for writing instead of reading */
+	bool ready;     /* out: ready, hung up or in error */
+};
+
+/* Wait for a readable channel, a ready descriptor or timeout_ms (-1: no limit). *ret_channels is a bit set (1 << channel) of readable
+ * channels; `channels` selects the ones to watch. 0, or -1 with ERR_BUSY on a signal, ERR_SYSTEM. */
+int sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t count, int timeout_ms,
+                 unsigned *ret_channels, struct err *e);
+
+/* Receive one message without waiting: 1 and its frames (borrowed until the next receive or sockets_keep), 0 when there is none. A message of more
+ * than LIMIT_FRAMES frames is discarded whole and *ret_count is 0. */
+int sockets_receive(struct sockets *s, enum channel channel, const struct wire_frame **ret_frames, size_t *ret_count);
+
+/* Take ownership of the message received last; what was borrowed from the receive
+ * is void: use message_frames. NULL: no memory. */
+struct message *sockets_keep(struct sockets *s);
+void message_free(struct message *m);
+const struct wire_frame *message_frames(const struct message *m, size_t *ret_count); /* borrowed from m */
+size_t message_size(const struct message *m); /* bytes of all frames */
+
+/* Send a message without waiting. 0, or -1 with ERR_BUSY (queue of a peer full: iopub keeps the message ours), ERR_CLOSED (no such
+ * peer any more), ERR_SYSTEM, ERR_MEMORY. All or nothing. Copies the frames. */
+int sockets_send(struct sockets *s, enum channel channel, const struct wire_frame *frames, size_t count, struct err *e);
+
+/* Echo whatever waits on the heartbeat channel, at most a bounded number of messages. */
+void sockets_echo_heartbeat(struct sockets *s);
+
+/* Versions for --version, e.g. "libzmq 4.3.4". */
+void sockets_version(char *ret, size_t size);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "front/streams.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "front/exchange.h"
+#include "front/front.h"
+#include "protocol/text.h"
+
+#define TEE_SIZE 4096u /* PIPE_BUF: a write of this much to a writable pipe does not block */
+#define KEEP_SIZE ((size_t)16 * 1024)
+
+static const char *const stream_names[] = { [STREAM_STDOUT] = "stdout", [STREAM_STDERR] = "stderr" };
+
+void
+streams_init(struct streams *s)
+{
+	*s = (struct streams){ .text = BUF_INIT, .content = BUF_INIT };
+}
+
+void
+streams_free(struct streams *s)
+{
+	buf_free(&s->text);
+	buf_free(&s->content);
+}
+
+static void
+publish_text(struct front *f, enum stream stream, uint32_t serial, const char *text, size_t size)
+{
+	struct streams *s = &f->streams;
+	struct err ignored = ERR_INIT;
+	char topic[32];
+	buf_reset(&s->content);
+	buf_appendf(&s->content, "{\"name\": \"%s\", \"text\": ", stream_names[stream]);
+	text_append_json(&s->content, text, size);
+	buf_append_string(&s->content, "}");
+	int topic_size = snprintf(topic, sizeof topic, "stream.%s", stream_names[stream]);
+	struct outgoing out = {
+		.channel = CHANNEL_IOPUB,
+		.msg_type = "stream",
+		.topic = { topic, (size_t)topic_size },
+		.parent = parents_find(&f->parents, serial),
+		.content = { s->content.data, s->content.size },
+	};
+	if (s->content.failed || session_send(f->session, &out, NULL, &ignored) < 0)
+		s->left_out += size;
+	buf_reset(&s->content);
+	buf_shrink(&s->content, KEEP_SIZE);
+}
+
+/* Say how much was left out, once there is room again. */
+static void
+mention_left_out(struct front *f, uint32_t serial)
+{
+	struct streams *s = &f->streams;
+	char line[128];
+	if (s->left_out == 0 || output_is_full(&f->output))
+		return;
+	int size = snprintf(line, sizeof line, "\n[Pupitre: %llu bytes of output are left out here]\n",
+	                    (unsigned long long)s->left_out);
+	s->left_out = 0;
+	publish_text(f, STREAM_STDERR, serial, line, (size_t)size);
+}
+
+void
+streams_flush(struct front *f)
+{
+	struct streams *s = &f->streams;
+	if (s->text.size > 0) {
+		publish_text(f, s->stream, s->serial, s->text.data, s->text.size);
+		buf_reset(&s->text);
+		buf_shrink(&s->text, KEEP_SIZE);
+		s->sent_ms = clock_ms();
+	}
+	s->due_ms = 0;
+	mention_left_out(f, s->serial);
+}
+
+/* Whether a request has printed more than it may; counts. */
+static bool
+over_limit(struct streams *s, uint32_t serial, size_t size)
+{
+	if (serial != s->cell_serial) {
+		s->cell_serial = serial;
+		s->cell_bytes = 0;
+	}
+	s->cell_bytes += size;
+	return s->cell_bytes > STREAMS_CELL_MAX;
+}
+
+void
+streams_add(struct front *f, enum stream stream, uint32_t serial, const char *text, size_t size)
+{
+	struct streams *s = &f->streams;
+	if (size == 0)
+		return;
+	if (over_limit(s, serial, size) || output_is_stuck(&f->output)) {
+		s->left_out += size;
+		return;
+	}
+	if (s->text.size > 0 && (s->stream != stream || s->serial != serial))
+		streams_flush(f);
+	s->stream = stream;
+	s->serial = serial;
+	if (buf_append(&s->text, text, size) < 0) {
+		s->left_out += size;
+		s->text.failed = false;
+	}
+	if (s->text.size >= STREAMS_MESSAGE_SIZE)
+		streams_flush(f);
+	else if (s->due_ms == 0)
+		s->due_ms = s->sent_ms + STREAMS_INTERVAL_MS;
+}
+
+void
+streams_tick(struct front *f)
+{
+	if (f->streams.due_ms != 0 && clock_ms() >= f->streams.due_ms)
+		streams_flush(f);
+}
+
+/* What programs print goes to our own standard error as well, as long as somebody reads it. */
+static void
+tee(const char *text, size_t size)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	while (size > 0 && poll(&p, 1, 0) == 1 && (p.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) == POLLOUT) {
+		ssize_t n = write(STDERR_FILENO, text, size < TEE_SIZE ? size : TEE_SIZE);
+		if (n <= 0)
+			return;
+		text += n;
+		size -= (size_t)n;
+	}
+}
+
+static void
+keep_tail(struct streams *s, const char *text, size_t size)
+{
+	if (size > sizeof s->tail) {
+		text += size - sizeof s->tail;
+		size = sizeof s->tail;
+	}
+	size_t kept = s->tail_size + size > sizeof s->tail ? sizeof s->tail - size : s->tail_size;
+	memmove(s->tail, s->tail + s->tail_size - kept, kept);
+	memcpy(s->tail + kept, text, size);
+	s->tail_size = kept + size;
+}
+
+/* Read a pipe once; `i` is 0 for stdout, 1 for stderr. Bytes read, 0 when there was nothing. */
+static size_t
+read_pipe(struct front *f, int i)
+{
+	struct streams *s = &f->streams;
+	char bytes[8192];
+	size_t had = s->partial_size[i];
+	memcpy(bytes, s->partial[i], had);
+	ssize_t n = read(f->worker.pipes[i], bytes + had, sizeof bytes - had);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		fd_close(&f->worker.pipes[i]);
+	if (n <= 0)
+		return 0;
+	tee(bytes + had, (size_t)n);
+	if (i == 1)
+		keep_tail(s, bytes + had, (size_t)n);
+	size_t size = had + (size_t)n;
+	size_t whole = text_whole(bytes, size);
+	s->partial_size[i] = size - whole;
+	memcpy(s->partial[i], bytes + whole, size - whole);
+	streams_add(f, i == 0 ? STREAM_STDOUT : STREAM_STDERR, f->last_serial, bytes, whole);
+	return (size_t)n;
+}
+
+void
+streams_read_pipes(struct front *f, size_t limit)
+{
+	for (int i = 0; i < 2; i++) {
+		size_t taken = 0;
+		while (f->worker.pipes[i] >= 0 && taken < limit) {
+			size_t n = read_pipe(f, i);
+			if (n == 0)
+				break;
+			taken += n;
+		}
+	}
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Printed text on its way to `stream` messages: from the output ring (sys.stdout, sys.stderr) and from the pipes on the
+ * worker's descriptors 1 and 2 (C code, subprocesses, a dying process). Joins adjacent text, sends at most every
+ * STREAMS_INTERVAL_MS, and bounds what a cell may print. What is left out is said.
+ */
+#ifndef PUPITRE_FRONT_STREAMS_H
+#define PUPITRE_FRONT_STREAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct front;
+
+enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
+
+#define STREAMS_INTERVAL_MS 50                   /* between two messages of text */
+#define STREAMS_MESSAGE_SIZE ((size_t)64 * 1024) /* bytes of text in one message, about */
+#define STREAMS_CELL_MAX ((uint64_t)256 << 20)   /* bytes one request may print */
+#define STREAMS_TAIL_SIZE 16384                  /* last bytes of descriptor 2, kept for the death notice */
+
+struct streams {
+	struct buf text;      /* waits to be sent */
+	struct buf content;   /* scratch */
+	enum stream stream;   /* of `text` */
+	uint32_t serial;      /* of `text` */
+	long long due_ms;     /* when `text` must be sent; 0: nothing waits */
+	long long sent_ms;    /* when text was sent last */
+	uint32_t cell_serial; /* the request that cell_bytes counts for */
+	uint64_t cell_bytes;
+	uint64_t left_out;    /* bytes not sent and not yet mentioned */
+	char partial[2][4];   /* unfinished characters at the end of the pipes */
+	size_t partial_size[2];
+	char tail[STREAMS_TAIL_SIZE];
+	size_t tail_size;
+};
+
+void streams_init(struct streams *s);
+void streams_free(struct streams *s);
+
+/* Text of a request (serial 0: of none). */
+void streams_add(struct front *f, enum stream stream, uint32_t serial, const char *text, size_t size);
+
+/* Read what waits in the pipes, at most `limit` bytes each. The text belongs to the active or latest request. */
+void streams_read_pipes(struct front *f, size_t limit);
+
+/* Send what waits, now. Called before anything that must come after the text. */
+void streams_flush(struct front *f);
+
+/* The timer: send what is due. */
+void streams_tick(struct front *f);
+
+#endif
