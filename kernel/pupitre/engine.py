@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the worker enters Python: main() builds the application and serves requests until the front says EXIT."""
+
+from json import loads
+import sys
+from typing import Any
+
+from . import lean  # noqa: F401 - first: it decides what asyncio and IPython bring along
+from . import door
+from .app import IPKernelApp
+from .info import kernel_info
+from .jsonout import encode
+from .kernel import IPythonKernel
+from .loop import Loop, let_cells_run_loops
+from .streams import OutStream
+
+
+def main(start_json: bytes) -> int:
+    """Serve one kernel. `start_json`: the content of the START frame. Returns the exit status of the process."""
+    start = loads(start_json)
+    sys.argv = list(start.get("argv") or [""])
+    sys.stdout, sys.stderr = OutStream(1), OutStream(2)
+    loop = Loop()
+    app = build(start, loop)
+    kernel = app.kernel
+    door.protect()
+    door.set_handler(kernel.handle, kernel.fail)
+    try:
+        door.call_user(0, 0, app.run_startup_code)
+    except KeyboardInterrupt:
+        pass
+    door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner))])
+    loop.serve()
+    return leave(kernel)
+
+
+def build(start: dict[str, Any], loop: Loop) -> IPKernelApp:
+    """The application with its shell and kernel, ready to serve."""
+    let_cells_run_loops(loop)
+    app = IPKernelApp.instance()
+    app.kernel = IPythonKernel.instance(parent=app, loop=loop)
+    app.kernel.ident = start.get("ident", "")
+    app.initialize(list(start.get("arguments") or []))
+    app.kernel.begin(app.shell)
+    return app
+
+
+def leave(kernel: IPythonKernel) -> int:
+    """The orderly end: user's and IPython's atexit functions, then the status."""
+    from atexit import _run_exitfuncs
+
+    door.call_user(0, 0, _run_exitfuncs)
+    return kernel.status

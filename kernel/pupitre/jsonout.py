@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From Python objects to the JSON bytes of a message part.
+
+Libraries put anything into messages: numpy integers in metadata, datetimes, bytes, NaN, half an emoji. The fast path is the
+C encoder of the standard library; what it refuses is cleaned and encoded again. Never raises RecursionError or crashes:
+cycles and more than DEPTH_MAX levels are a ValueError.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timezone
+from json import JSONEncoder
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+DEPTH_MAX = 256  # levels of containers; clients' parsers and the protocol's users stay far below
+
+_CONTAINERS = (dict, list, tuple)
+_UTC = timezone.utc  # noqa: UP017 - datetime.UTC is the same object
+
+
+def format_time(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds and Z, as message headers have it."""
+    return moment.astimezone(_UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def now() -> str:
+    """The present time as format_time writes it."""
+    return datetime.now(_UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _convert(value: Any) -> Any:
+    """JSONEncoder's `default`: what is not JSON becomes something that is."""
+    if isinstance(value, datetime):
+        return value.isoformat() if value.tzinfo is None else format_time(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return number if isfinite(number) else None
+    if isinstance(value, Mapping):
+        return dict(value)
+    item = getattr(value, "item", None)  # zero-dimensional arrays, numpy.bool_
+    if item is not None and getattr(value, "ndim", None) == 0:
+        return item()
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"{type(value).__name__!r} cannot be written as JSON: {value!r:.200}")
+
+
+_encode = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert).encode
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if key is True or key is False or key is None:
+        return {True: "true", False: "false", None: "null"}[key]
+    return str(key)
+
+
+def _clean(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """A copy of `value` of plain JSON types: NaN and infinities become None, keys become strings."""
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if id(value) in above or len(above) >= DEPTH_MAX:
+        raise ValueError("a message may not contain itself" if id(value) in above else _too_deep())
+    inside = (*above, id(value))
+    if isinstance(value, dict):
+        cleaned: dict[str, Any] = {}
+        for key, item in value.items():
+            text = _key(key)
+            if text in cleaned:
+                raise ValueError(f"two keys become {text!r} in JSON")
+            cleaned[text] = _clean(item, inside)
+        return cleaned
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, inside) for item in value]
+    return _clean(_convert(value), inside)
+
+
+def _too_deep() -> str:
+    return f"a message may not be nested deeper than {DEPTH_MAX} levels"
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, _CONTAINERS)
+        ]
+        if not level:
+            return
+    raise ValueError(_too_deep())
+
+
+def encode(value: Any) -> bytes:
+    """`value`, a dict nearly always, as UTF-8 JSON.
+
+    NaN and infinities become null, lone surrogates are escaped, datetimes, bytes, numpy scalars and iterables converted.
+    ValueError for cycles, excessive depth and colliding keys; TypeError for what is no data at all.
+    """
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        text = _encode(_clean(value))
+    if text.count("[") + text.count("{") > DEPTH_MAX and isinstance(value, _CONTAINERS):
+        _check_depth(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Surrogates stand only inside JSON strings, where \udXXX is their legal spelling.
+        return text.encode("utf-8", "backslashreplace")

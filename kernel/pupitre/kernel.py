@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`get_ipython().kernel`: takes requests from the link and sees that each is answered; and the attributes other packages look for."""
+
+import logging
+import sys
+from asyncio import iscoroutine
+from collections.abc import Callable
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Dict, Instance
+from traitlets.config.configurable import SingletonConfigurable
+
+from . import door, parent
+from .execute import Executor, leave_child
+from .introspect import Introspection
+from .loop import Loop
+from .parent import Parent
+from .shell import ZMQInteractiveShell
+from .wire import done, error_content, publish, reply
+
+Handler = Callable[[Any, Any, Any], Any]
+
+LOG = logging.getLogger("pupitre")
+
+
+class IPythonKernel(SingletonConfigurable):
+    """One per process. Everything runs in the main thread."""
+
+    shell = Instance(ZMQInteractiveShell, allow_none=True)
+    loop = Instance(Loop)
+    shell_handlers = Dict()
+    control_handlers = Dict()
+    user_ns = property(lambda self: self.shell.user_ns)
+    log = AnyTrait(LOG)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ident: str = kwargs.get("ident", "")
+        self.allow_stdin = False
+        self.status = 0
+        self.restarting = False
+        self._serving: Parent = parent.NOBODY
+
+    def begin(self, shell: ZMQInteractiveShell) -> None:
+        """The shell exists: requests can be served from now on."""
+        self.shell = shell
+        self.executor = Executor(self, shell)
+        self.introspection = Introspection(shell)
+        looks = self.introspection
+        self._serve: dict[str, Callable[[Parent], Any]] = {
+            "execute_request": self.executor.execute,
+            "complete_request": lambda message: self._look(looks.complete, message),
+            "inspect_request": lambda message: self._look(looks.inspect, message),
+            "is_complete_request": lambda message: self._look(looks.is_complete, message),
+            "history_request": lambda message: self._look(looks.history, message),
+        }
+        self._stock = {name: self._as_handler(serve) for name, serve in self._serve.items()}
+        self.shell_handlers = dict(self._stock)
+
+    # Frames.
+
+    def handle(self, frame_type: int, flags: int, serial: int, parts: list[bytes]) -> bool | None:
+        """Serve one frame; True if the reply comes later. Called by C as ours, whatever it raises ends in fail()."""
+        if frame_type == door.REQUEST:
+            return self._request(serial, parts)
+        if frame_type == door.EXIT:
+            self.restarting = bool(flags & door.RESTART)
+            self.loop.stop_serving()
+        return None  # an INPUT_REPLY here comes too late: whoever asked has been interrupted
+
+    def fail(self, serial: int, error: BaseException) -> None:
+        """A handler raised or forgot to answer. The request gets an error reply all the same."""
+        message = self._serving
+        if message.serial != serial:
+            return
+        if message["msg_type"].endswith("_request"):
+            reply(message, error_content(error))
+        else:
+            done(serial)
+
+    def _request(self, serial: int, parts: list[bytes]) -> bool | None:
+        self._serving = parent.NOBODY
+        message = parent.parse(serial, parts)
+        self._serving = message
+        parent.make_newest(message)
+        name = message["msg_type"]
+        handler = self.shell_handlers.get(name)
+        if handler is None:
+            if name.endswith("_request"):
+                reply(message, error_content(ValueError(f"this kernel does not know the message type {name!r}")))
+            else:
+                done(serial)
+            return None
+        if handler is self._stock.get(name):
+            return bool(self._serve[name](message))
+        return self._custom(handler, message)
+
+    def _custom(self, handler: Handler, message: Parent) -> bool:
+        """A handler that a library put into shell_handlers; it may be a coroutine function, and need not answer."""
+        outcome = self.call_user(message, handler, None, message.identity, message)
+        if iscoroutine(outcome):
+            context = self.executor.context.copy()
+            context.run(door.parent.set, (message.serial, message))
+            self.loop.start_cell(outcome, message.serial, 0, context, lambda task: self._custom_ended(message))
+            return True
+        self._custom_ended(message)
+        return False
+
+    def _custom_ended(self, message: Parent) -> None:
+        """Close the request. If the handler answered by itself this changes nothing."""
+        if message["msg_type"].endswith("_request"):
+            reply(message, error_content(RuntimeError("the handler of this request gave no answer")))
+        else:
+            done(message.serial)
+
+    def call_user(self, message: Parent, function: Callable[..., Any], *args: Any) -> Any:
+        """function(*args) as user code on behalf of `message`, but not as a cell."""
+        try:
+            return door.call_user(message.serial, 0, self.executor.context.run, self._in_context, message, function, args)
+        finally:
+            if door.is_child():
+                leave_child(sys.exc_info()[1])
+
+    @staticmethod
+    def _in_context(message: Parent, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        door.parent.set((message.serial, message))
+        return function(*args)
+
+    def _look(self, answer: Callable[[Parent], dict[str, Any]], message: Parent) -> None:
+        """Answer with what `answer` says. Completers and reprs are user code: they may raise, hang and be interrupted."""
+        try:
+            content = self.call_user(message, answer, message)
+        except BaseException as error:
+            content = error_content(error)
+        reply(message, content)
+
+    def _as_handler(self, serve: Callable[[Parent], Any]) -> Handler:
+        """A handler in the shape libraries expect in shell_handlers: (stream, identities, message)."""
+
+        def handler(stream: Any, idents: Any, message: Parent) -> Any:
+            return serve(message)
+
+        return handler
+
+    # Around cells.
+
+    def report_repairs(self) -> None:
+        """Say in one line of stderr what the cell had destroyed and C has put back."""
+        names = door.repair(False)
+        if names:
+            text = f"Pupitre put back what this cell had replaced or deleted: {', '.join(names)}\n"
+            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr")
+
+    def after_cell(self) -> None:
+        """The reply is out."""
+        if self.shell is not None and self.shell.exit_asked:
+            door.send(door.BYE, 0, self.status, [])
+            self.loop.stop_serving()

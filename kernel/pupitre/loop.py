@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The event loop of the worker's one thread: a stock asyncio selector loop with four additions.
+
+* It tells C when it waits (`door.waiting`), so that Stop finds an `await` cell asleep and an idle kernel ignores it.
+* Its own machinery runs as ours; each callback runs as the student's code (`door.call_user`). So an interrupt is raised inside the
+  callback, never between two lines of asyncio, where it would lose a wake-up and leave a task hanging for ever.
+* The `await` cell is one task of it (`start_cell`), every step of which can be interrupted.
+* asyncio.run() and friends work in a plain cell as in a script: for their duration the running loop is hidden.
+"""
+
+import asyncio
+import os
+from asyncio import CancelledError, Handle, SelectorEventLoop, Task, current_task
+from asyncio.base_events import BaseEventLoop
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from functools import wraps
+from selectors import DefaultSelector
+from typing import Any
+
+from . import door
+
+
+class Selector(DefaultSelector):  # type: ignore[misc, valid-type]
+    """Says when it waits. `watching` is off while a plain cell runs, whose own (nested) waiting is user code as well."""
+
+    watching = True
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is not None and timeout <= 0 or not self.watching:
+            return super().select(timeout)
+        if door.is_child():
+            os._exit(0)
+        door.waiting(True)
+        try:
+            return super().select(timeout)
+        finally:
+            door.waiting(False)
+
+
+class Steps(Coroutine[Any, Any, Any]):
+    """A cell's coroutine whose every step is user code of request `serial`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], serial: int, cell: int) -> None:
+        self._coroutine, self._serial, self._cell = coroutine, serial, cell
+
+    def _step(self, advance: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return door.call_user(self._serial, self._cell, advance, value)
+        except KeyboardInterrupt as interrupt:
+            if getattr(self._coroutine, "cr_frame", None) is None:
+                raise
+            # The interrupt was asked for before the coroutine had the turn: it is raised where the cell awaits.
+            return door.call_user(self._serial, self._cell, self._coroutine.throw, interrupt)
+
+    def send(self, value: Any) -> Any:
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:  # type: ignore[override]
+        return self._step(self._coroutine.throw, error if value is None else value)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise TypeError("a cell is run by its task")
+
+
+class Loop(SelectorEventLoop):
+    """The main loop. Everything is called in the main thread, but for call_soon_threadsafe."""
+
+    def __init__(self) -> None:
+        self.selector = Selector()
+        self.exiting = False
+        self.cell_task: Task[Any] | None = None
+        self._starting = False
+        self._cell_ended: Callable[[Task[Any]], None] | None = None
+        super().__init__(self.selector)
+
+    # Callbacks are user code.
+
+    def _is_ours(self, callback: Any) -> bool:
+        """The steps of the cell's task, which enter user code by themselves, and our own methods."""
+        if self._starting:
+            return True
+        owner = getattr(callback, "__self__", None)
+        return owner is not None and (owner is self or owner is self.cell_task)
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+        if self._is_ours(callback):
+            return super().call_soon(callback, *args, context=context)
+        return super().call_soon(door.call_user, 0, 0, callback, *args, context=context)
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+        if self._is_ours(callback):
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        return super().call_soon_threadsafe(door.call_user, 0, 0, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        if self._is_ours(callback):
+            return super().call_at(when, callback, *args, context=context)
+        return super().call_at(when, door.call_user, 0, 0, callback, *args, context=context)
+
+    def call_ours_later(self, delay: float, callback: Callable[[], None]) -> Any:
+        """A timer of the engine's own."""
+        return super().call_at(self.time() + delay, door.call_ours, 0, callback)
+
+    def _add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
+        return super()._add_reader(fd, door.call_user, 0, 0, callback, *args)  # type: ignore[misc]
+
+    def _add_writer(self, fd: Any, callback: Any, *args: Any) -> Any:
+        return super()._add_writer(fd, door.call_user, 0, 0, callback, *args)  # type: ignore[misc]
+
+    def add_our_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        """A descriptor of the engine's own."""
+        super()._add_reader(fd, callback)  # type: ignore[misc]
+
+    # The await cell.
+
+    def start_cell(
+        self, coroutine: Coroutine[Any, Any, Any], serial: int, cell: int, context: Context, ended: Callable[[Task[Any]], None]
+    ) -> None:
+        """Run `coroutine` as the pending cell. `ended(task)` is called once, as ours, when it is done, whatever happened."""
+        self._cell_ended = ended
+        self._starting = True
+        try:
+            task = self.create_task(Steps(coroutine, serial, cell), name=f"cell {cell}", context=context)
+            self.cell_task = task
+            task.add_done_callback(self._cell_done)
+        finally:
+            self._starting = False
+        door.set_pending(serial, cell)
+
+    def _cell_done(self, task: Task[Any]) -> None:
+        if task is not self.cell_task or self._cell_ended is None:
+            return
+        ended, self._cell_ended, self.cell_task = self._cell_ended, None, None
+        door.set_pending(0, 0)
+        ended(task)
+
+    def interrupt_cell(self) -> None:
+        """Cancel the pending cell at its await, if there is one."""
+        if self.cell_task is not None:
+            self.cell_task.cancel()
+
+    def woken(self) -> None:
+        """wake_fd is readable: SIGINT came while the loop waited in an await cell."""
+        try:
+            os.read(door.wake_fd, 8)
+        except OSError:
+            pass
+        self.interrupt_cell()
+
+    # Serving.
+
+    def serve(self) -> None:
+        """Run until stop_serving. Interrupts and SystemExit that background tasks let escape end the task, not the kernel."""
+        self.add_our_reader(door.link_fd, door.dispatch)
+        self.add_our_reader(door.wake_fd, self.woken)
+        while not self.exiting:
+            try:
+                self.run_forever()
+            except KeyboardInterrupt:
+                self._after_interrupt()
+            except BaseException as error:
+                self.call_exception_handler({"message": "A background task raised out of the event loop", "exception": error})
+
+    def _after_interrupt(self) -> None:
+        task = self.cell_task
+        if task is None:
+            return
+        if task.done():
+            self._cell_done(task)
+        else:
+            task.cancel()
+
+    def stop_serving(self) -> None:
+        self.exiting = True
+        self.stop()
+
+
+def _hide_loop_during(function: Callable[..., Any], main: Loop) -> Callable[..., Any]:
+    """`function` as it is where no loop runs, when called from a plain cell: in the main thread, outside every task."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if _get_running_loop() is not main or current_task(main) is not None or (args and args[0] is main):
+            return function(*args, **kwargs)
+        _set_running_loop(None)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _set_running_loop(main)
+
+    run.__pupitre_original__ = function  # type: ignore[attr-defined]
+    return run
+
+
+def let_cells_run_loops(main: Loop) -> None:
+    """Make asyncio.run, asyncio.Runner and other_loop.run_until_complete work in plain cells, while inside a task they refuse as ever.
+
+    get_running_loop() goes on to work in plain cells, so create_task() there starts a task that lives on between cells.
+    """
+    for owner, name in (
+        (asyncio, "run"),
+        (asyncio.runners, "run"),
+        (asyncio.Runner, "run"),
+        (BaseEventLoop, "run_forever"),
+        (BaseEventLoop, "run_until_complete"),
+    ):
+        function = getattr(owner, name)
+        setattr(owner, name, _hide_loop_during(getattr(function, "__pupitre_original__", function), main))
+
+
+__all__ = ["CancelledError", "Loop", "let_cells_run_loops"]

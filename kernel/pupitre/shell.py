@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""IPython's InteractiveShell with messages instead of a terminal. `get_ipython()` in a cell is a ZMQInteractiveShell."""
+
+import os
+from contextlib import nullcontext
+from typing import Any
+
+from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.async_helpers import _asyncio_runner
+from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
+from traitlets import Any as AnyTrait
+from traitlets import Bool, CBool, Instance, Type, Unicode, default, observe
+
+from . import door, parent
+from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
+from .wire import describe, publish
+
+_ENVIRONMENT = {  # !git log, !ls: colours yes, pagers no
+    "TERM": "xterm-color",
+    "CLICOLOR": "1",
+    "FORCE_COLOR": "1",
+    "CLICOLOR_FORCE": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+}
+
+
+class Shown:
+    """An exception that was shown to the client: what the reply repeats."""
+
+    __slots__ = ("ename", "evalue", "traceback")
+
+    def __init__(self, ename: str, evalue: str, traceback: list[str]) -> None:
+        self.ename, self.evalue, self.traceback = ename, evalue, traceback
+
+    def content(self) -> dict[str, Any]:
+        return {"ename": self.ename, "evalue": self.evalue, "traceback": self.traceback}
+
+
+class ZMQInteractiveShell(InteractiveShell):
+    """The shell of the kernel."""
+
+    displayhook_class = Type(ZMQShellDisplayHook)
+    display_pub_class = Type(ZMQDisplayPublisher)
+    kernel = AnyTrait()
+    parent_header = property(lambda self: parent.current()[1]["header"])
+
+    # Nothing of a terminal.
+    colors_force = CBool(True)
+    readline_use = CBool(False)
+    autoindent = CBool(False)
+    banner1 = Unicode("")
+    exiter = Instance(ZMQExitAutocall)
+    keepkernel_on_exit: Any = None
+    display_page = Bool(False).tag(config=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.cell_running: str | None = None
+        self.formatting_result = False
+        self.last_shown: Shown | None = None
+        self.format_failure: Shown | None = None
+        self.exit_asked = False
+        super().__init__(*args, **kwargs)
+
+    @default("exiter")
+    def _default_exiter(self) -> ZMQExitAutocall:
+        return ZMQExitAutocall(self)
+
+    @observe("exit_now")
+    def _exit_now_changed(self, change: dict[str, Any]) -> None:
+        """exit() was called: the kernel leaves once this cell's reply is out (execute.py looks)."""
+        self.exit_asked = bool(change["new"])
+
+    # Steps of InteractiveShell.__init__.
+
+    def init_environment(self) -> None:
+        os.environ.update(_ENVIRONMENT)
+
+    def init_virtualenv(self) -> None:
+        """Nothing: the interpreter was chosen by the kernel's own options."""
+
+    def init_display_pub(self) -> None:
+        super().init_display_pub()
+        # IPython's publisher registers two events to remember which cell a plot came from; ours remembers nothing.
+        for name in ("post_execute", "pre_execute"):
+            tracker = getattr(self.display_pub, f"_on_{name}", None)
+            if tracker is not None:
+                try:
+                    self.events.unregister(name, tracker)
+                except ValueError:
+                    pass
+
+    # Running.
+
+    def _tee(self, channel: str) -> Any:
+        """IPython 9 copies each chunk of output into history_manager.outputs, for ever. Not here."""
+        return nullcontext()
+
+    def should_run_async(self, raw_cell: str, *, transformed_cell: Any = None, preprocessing_exc_tuple: Any = None) -> bool:
+        """IPython compiles the cell to find out; without one of these words the answer is no."""
+        if transformed_cell is not None and "await" not in transformed_cell and "async" not in transformed_cell:
+            return False
+        return super().should_run_async(
+            raw_cell, transformed_cell=transformed_cell, preprocessing_exc_tuple=preprocessing_exc_tuple
+        )
+
+    @property
+    def runs_on_loop(self) -> bool:
+        """Whether await cells are ours to run (not after %autoawait trio or the like)."""
+        return self.loop_runner is _asyncio_runner and self.trio_runner is None
+
+    def begin_cell(self, code: str) -> None:
+        """Forget the cell before; `code` is the source of this one."""
+        self.cell_running = code
+        self.last_shown = self.format_failure = None
+        self.formatting_result = False
+
+    def end_cell(self) -> None:
+        """The cell is over; an interrupt may have cut IPython's own bookkeeping short."""
+        self.cell_running = None
+        trap = self.builtin_trap
+        if trap._nested_level:
+            trap._nested_level = 0
+            trap.deactivate()
+        if self.display_trap._nested_level:
+            self.display_trap._nested_level = 0
+            self.display_trap.unset()
+
+    # Errors.
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        """Publish an error message and remember it for the reply."""
+        shown = Shown(getattr(etype, "__name__", str(etype)), describe(evalue), list(stb))
+        self.last_shown = shown
+        if self.formatting_result:
+            self.format_failure = shown
+        publish("error", shown.content())
+
+    def _format_exception_for_storage(self, exception: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """For history_manager.exceptions. IPython would format the traceback a second time."""
+        return self.last_shown.content() if self.last_shown else {"ename": type(exception).__name__, "evalue": "", "traceback": []}
+
+    # What libraries call.
+
+    def set_next_input(self, text: str, replace: bool = False) -> None:
+        """Ask the client to put `text` into the next cell, or into this one."""
+        self.payload_manager.write_payload({"source": "set_next_input", "text": text, "replace": replace})
+
+    def ask_exit(self) -> None:
+        """exit() and quit()."""
+        self.exit_now = not self.keepkernel_on_exit
+        self.payload_manager.write_payload({"source": "ask_exit", "keepkernel": self.keepkernel_on_exit})
+
+    def set_parent(self, message: Any) -> None:
+        """What this context prints and shows from here on belongs to `message`."""
+        owner = parent.adopt(message)
+        door.parent.set(owner)
+
+    def get_parent(self) -> dict[str, Any]:
+        return parent.current()[1]
+
+    def set_thread_parent(self, message: Any) -> Any:
+        """As set_parent, for the calling thread only. Returns a token for reset_thread_parent."""
+        return door.parent.set(parent.adopt(message))
+
+    def reset_thread_parent(self, token: Any) -> None:
+        door.parent.reset(token)
+
+
+InteractiveShellABC.register(ZMQInteractiveShell)
