@@ -46,7 +46,6 @@ struct front {
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
-	bool aborting;              /* an abort window may still cover queued requests */
 	long long interrupt_ms;     /* last interrupt of the active request; 0: none */
 	long long report_ms;        /* when to say that an interrupt has no effect; 0: never */
 	long long kill_ms;          /* when the stopping worker is killed; 0: never */
@@ -73,7 +72,6 @@ void shell_drain(struct front *f);
 void shell_advance(struct front *f);
 /* The active request failed with stop_on_error: what was already sent will not run. */
 void shell_open_abort_window(struct front *f);
-/* Whether `channel` serves no subshell of that id; then an error was answered and r is gone. */
 
 /* control.c: a verified message of the control channel. Consumes r. */
 void control_accept(struct front *f, struct request *r);
@@ -93,6 +91,8 @@ void stdinput_accept(struct front *f, struct request *r);
 void interrupt_now(struct front *f);
 /* The report timer has fired. */
 void interrupt_report(struct front *f);
+/* The worker was stopped by a signal: say so on the cell, which would otherwise look busy for ever. */
+void interrupt_mention_stop(struct front *f);
 
 /* shutdown.c: begin an orderly end. */
 void shutdown_begin(struct front *f, bool restart);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
+#include "protocol/text.h"
 
 /* Leave the wish for a request on its way into user code. True when it got there meanwhile and missed the wish. */
 static bool
@@ -43,20 +44,34 @@ interrupt_now(struct front *f)
 	f->report_ms = f->interrupt_ms + FRONT_INTERRUPT_REPORT_MS;
 }
 
+/* A line on the standard error of the cell that runs. */
+static void
+mention(struct front *f, const char *text)
+{
+	BUF_AUTO content = BUF_INIT;
+	if (f->active == NULL)
+		return;
+	streams_flush(f);
+	buf_append_string(&content, "{\"name\": \"stderr\", \"text\": ");
+	text_append_json(&content, text, strlen(text));
+	buf_append_string(&content, "}");
+	exchange_publish(f, "stream", f->active->wire.parts[WIRE_HEADER], content.data, content.size);
+}
+
 void
 interrupt_report(struct front *f)
 {
-	char text[320], content[512];
-	struct state *state = &f->worker.shared->state;
+	char text[320];
 	f->report_ms = 0;
-	if (f->active == NULL)
-		return;
-	uint32_t cell = atomic_load(&state->cell);
 	snprintf(text, sizeof text,
-	         "%s[%u] still runs 2 s after the interrupt: code outside Python (a C extension, a system call) has to return first, "
-	         "or the code catches KeyboardInterrupt. Interrupt again, or restart the kernel, which always works.\\n",
-	         "In ", cell);
-	int size = snprintf(content, sizeof content, "{\"name\": \"stderr\", \"text\": \"%s\"}", text);
-	streams_flush(f);
-	exchange_publish(f, "stream", f->active->wire.parts[WIRE_HEADER], content, (size_t)size);
+	         "In [%u] still runs 2 s after the interrupt: code outside Python (a C extension, a system call) has to return "
+	         "first, or the code catches KeyboardInterrupt. Interrupt again, or restart the kernel, which always works.\n",
+	         atomic_load(&f->worker.shared->state.cell));
+	mention(f, text);
+}
+
+void
+interrupt_mention_stop(struct front *f)
+{
+	mention(f, "The Python of this kernel was stopped by a signal (SIGSTOP or SIGTSTP). Interrupt lets it go on.\n");
 }

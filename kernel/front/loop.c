@@ -56,6 +56,15 @@ arm(struct front *f)
 }
 
 static void
+on_child(struct front *f)
+{
+	bool before = f->worker.stopped;
+	worker_reap(&f->worker);
+	if (f->worker.stopped && !before)
+		interrupt_mention_stop(f);
+}
+
+static void
 on_signals(struct front *f)
 {
 	struct signalfd_siginfo info;
@@ -64,7 +73,7 @@ on_signals(struct front *f)
 		if (number == SIGINT)
 			interrupt_now(f);
 		else if (number == SIGCHLD)
-			worker_reap(&f->worker);
+			on_child(f);
 		else if (number == SIGTERM || number == SIGHUP || number == SIGQUIT)
 			shutdown_at_once(f, 0, number);
 		else if (!f->worker.ended)

@@ -3,9 +3,7 @@
  * pupitre-kernel: the process that Jupyter starts, signals and waits for. Reads the command line and the connection file, binds, starts
  * the worker, serves, and ends as the worker ended. Exit statuses: pupitre-kernel(1).
  */
-#include <jansson.h>
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
+#include "front/version.h"
 #include "protocol/text.h"
 
 #define PROGRAM "pupitre-kernel"
@@ -34,15 +33,6 @@ complain(enum exit_status status, const struct err *e)
 {
 	fprintf(stderr, "%s: error: %s\n", PROGRAM, e->text);
 	return status;
-}
-
-static void
-print_versions(void)
-{
-	char zmq[32];
-	sockets_version(zmq, sizeof zmq);
-	printf("%s %s\n%s\njansson %s\n%s\n", PROGRAM, PUPITRE_VERSION, zmq, jansson_version_str(),
-	       OpenSSL_version(OPENSSL_VERSION));
 }
 
 /* Signals become readable; nothing is delivered in between. The worker starts with none of this. */
@@ -217,7 +207,7 @@ main(int argc, char **argv)
 	if (options_parse(argc, argv, &front.options, &e) < 0)
 		return complain(EXIT_USAGE, &e);
 	if (front.options.action == OPTIONS_VERSION) {
-		print_versions();
+		version_print();
 		return 0;
 	}
 	if (front.options.action != OPTIONS_RUN) {

@@ -71,6 +71,22 @@ describe_signal(struct front *f, int number, struct cause *ret)
 	ret->advice = "Somebody, or the code itself, sent that signal.";
 }
 
+/* The worker ended before HELLO: its last line on descriptor 2 is the reason. */
+static void
+describe_false_start(struct front *f, struct cause *ret)
+{
+	const struct streams *s = &f->streams;
+	size_t end = s->tail_size;
+	while (end > 0 && s->tail[end - 1] == '\n')
+		end--;
+	size_t start = end;
+	while (start > 0 && s->tail[start - 1] != '\n')
+		start--;
+	snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d): %.*s", WEXITSTATUS(f->worker.status),
+	         (int)(end - start), s->tail + start);
+	ret->advice = "`pupitre doctor` says what is missing.";
+}
+
 static void
 describe(struct front *f, struct cause *ret)
 {
@@ -80,8 +96,7 @@ describe(struct front *f, struct cause *ret)
 		return;
 	}
 	if (f->phase == FRONT_STARTING) {
-		snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d)", WEXITSTATUS(status));
-		ret->advice = "`pupitre doctor` says what is missing.";
+		describe_false_start(f, ret);
 		return;
 	}
 	snprintf(ret->what, sizeof ret->what, "the code ended it with exit status %d (os._exit, or exit in C code)",
