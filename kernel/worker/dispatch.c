@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dispatch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fork.h"
+#include "interrupt.h"
+#include "link.h"
+#include "repair.h"
+#include "requests.h"
+
+static PyObject *py_handle, *py_fail; /* owned; NULL until set_handler */
+
+static const char canned_evalue[] =
+	"The kernel's own code failed on this request; what the request was to do may be done in part or not at all. "
+	"If it happens again, restart the kernel.";
+
+static struct frame_part
+text_part(const char *text)
+{
+	return (struct frame_part){ .data = text, .size = strlen(text) };
+}
+
+/* The type of the reply to `type`, or NULL when that wants no reply. */
+static const char *
+reply_type(const char *type, char *buffer, size_t size)
+{
+	static const char suffix[] = "_request";
+	size_t length = strlen(type);
+	if (length < sizeof suffix || strcmp(type + length - (sizeof suffix - 1), suffix) != 0)
+		return NULL;
+	snprintf(buffer, size, "%.*s_reply", (int)(length - (sizeof suffix - 1)), type);
+	return buffer;
+}
+
+/* The error as the cell shows it. */
+static int
+publish_error(uint32_t serial, const char *content)
+{
+	const struct frame_header header = { .type = FRAME_PUBLISH, .serial = serial };
+	const struct frame_part parts[] = { text_part("error"), text_part(""), text_part(""), text_part("{}"),
+		                            text_part(content) };
+	return link_send(&header, parts, sizeof parts / sizeof *parts);
+}
+
+/* Answer without the engine. cause: the name of the exception's type. */
+static void
+answer_canned(uint32_t serial, const char *cause)
+{
+	char content[640], type[REQUEST_TYPE_SIZE];
+	const char *asked = requests_type(serial);
+	const char *reply = reply_type(asked, type, sizeof type);
+	snprintf(content, sizeof content, "\"ename\":\"KernelError\",\"evalue\":\"%s (%s)\",\"traceback\":[\"KernelError: %s (%s)\"]",
+	         canned_evalue, cause, canned_evalue, cause);
+	char whole[sizeof content + 64];
+	struct frame_header header = { .type = FRAME_DONE, .serial = serial };
+	if (strcmp(asked, "execute_request") == 0) {
+		snprintf(whole, sizeof whole, "{%s}", content);
+		if (publish_error(serial, whole) < 0)
+			PyErr_Clear();
+	}
+	size_t count = 0;
+	struct frame_part parts[3];
+	if (reply != NULL) {
+		header.type = FRAME_REPLY;
+		header.flags = FRAME_STATUS_ERROR;
+		snprintf(whole, sizeof whole, "{\"status\":\"error\",\"execution_count\":0,%s}", content);
+		parts[count++] = text_part(reply);
+		parts[count++] = text_part("{}");
+		parts[count++] = text_part(whole);
+	}
+	if (link_send(&header, parts, count) < 0)
+		PyErr_Clear(); /* the front is gone: the lifeline ends us */
+}
+
+/* The exception that is set, or one that says that none is but the request has no answer. */
+static PyObject *
+take_failure(void)
+{
+	if (PyErr_Occurred() == NULL)
+		PyErr_SetString(PyExc_RuntimeError, "the kernel's handler returned without an answer");
+	return py_take_exception();
+}
+
+/* A handler failed: mend the interpreter, tell the engine, and if that fails too answer from here. */
+static void
+fail(uint32_t serial)
+{
+	PyObject *py_error = take_failure();
+	if (fork_is_child())
+		fork_end_child(py_error);
+	repair_everything();
+	if (py_fail != NULL) {
+		PyObject *py_result = PyObject_CallFunction(py_fail, "IO", (unsigned)serial, py_error);
+		if (py_result == NULL)
+			PyErr_Clear();
+		Py_XDECREF(py_result);
+	}
+	if (requests_is_open(serial))
+		answer_canned(serial, Py_TYPE(py_error)->tp_name);
+	Py_DECREF(py_error);
+}
+
+/* What the handler owed: no exception, and an answer unless it returned True. Consumes py_result. */
+static void
+settle(PyObject *py_result, uint32_t serial)
+{
+	if (fork_is_child()) {
+		PyObject *py_error = py_take_exception();
+		fork_end_child(py_error);
+	}
+	bool later = py_result == Py_True;
+	if (py_result == NULL || (!later && serial != 0 && requests_is_open(serial)))
+		fail(serial);
+	Py_XDECREF(py_result);
+}
+
+static void
+serve(struct incoming *in)
+{
+	PyObject *py_result = NULL;
+	if (py_handle == NULL) {
+		PyErr_SetString(PyExc_RuntimeError, "no handler is set");
+	} else {
+		py_result = PyObject_CallFunction(py_handle, "iiIO", (int)in->type, (int)in->flags, (unsigned)in->serial,
+		                                  in->py_parts);
+	}
+	Py_CLEAR(in->py_parts);
+	settle(py_result, in->type == FRAME_REQUEST ? in->serial : 0);
+}
+
+PyObject *
+dispatch_waiting_frames(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct activity before = interrupt_enter_ours();
+	struct incoming in;
+	int got;
+	while ((got = link_next(&in)) > 0)
+		serve(&in);
+	interrupt_leave_ours(&before);
+	if (got < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+PyObject *
+dispatch_call_ours(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
+{
+	(void)py_module;
+	if (count < 2)
+		return PyErr_Format(PyExc_TypeError, "call_ours() takes at least 2 arguments (%zd given)", count);
+	unsigned long serial = PyLong_AsUnsignedLong(py_args[0]);
+	if (serial == (unsigned long)-1 && PyErr_Occurred() != NULL)
+		return NULL;
+	struct activity before = interrupt_enter_ours();
+	PyObject *py_result = PyObject_Vectorcall(py_args[1], py_args + 2, (size_t)(count - 2), NULL);
+	settle(py_result, (uint32_t)serial);
+	interrupt_leave_ours(&before);
+	Py_RETURN_NONE;
+}
+
+PyObject *
+dispatch_set_handler(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
+{
+	(void)py_module;
+	if (count != 2 || !PyCallable_Check(py_args[0]) || !PyCallable_Check(py_args[1])) {
+		PyErr_SetString(PyExc_TypeError, "set_handler() takes two functions");
+		return NULL;
+	}
+	Py_XSETREF(py_handle, Py_NewRef(py_args[0]));
+	Py_XSETREF(py_fail, Py_NewRef(py_args[1]));
+	Py_RETURN_NONE;
+}

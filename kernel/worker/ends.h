@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The worker's ends of what the front handed down (descriptors 3 to 6), and the two descriptors the worker adds.
+ * They are moved out of the way (200 and up), close-on-exec, and guarded against user code (guard.h).
+ * One set a process; filled by ends_take before anything else runs and read from then on, by signal handlers too.
+ */
+#ifndef PUPITRE_WORKER_ENDS_H
+#define PUPITRE_WORKER_ENDS_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "link/ring.h"
+
+struct ends {
+	int link;     /* the stream of frames; non-blocking */
+	int bell;     /* eventfd: the ring wants to be read */
+	int lifeline; /* hangs up when the front dies */
+	int wake;     /* eventfd of ours: wakes the event loop after SIGINT */
+	int crash;    /* a private copy of descriptor 2, for the last words */
+	struct shared *shared;
+};
+
+/* Take descriptors 3 to 6 over. 0, or -1 when they are not what pupitre-kernel hands down. */
+int ends_take(struct err *e);
+
+/* Borrowed, for the life of the process. In a forked child the descriptors are -1 and `shared` is private memory. */
+const struct ends *ends_get(void);
+
+/* In a forked child: close our copies and put private memory in the place of the shared page, so that nothing
+ * the child does reaches the front. Async-signal-safe. */
+void ends_drop(void);
+
+#endif

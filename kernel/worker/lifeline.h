@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The front's death is the worker's, and that of everything the worker started, whatever Python is doing:
+ * a socket that hangs up raises a signal, and its handler kills our process group. No thread, no polling, no GIL.
+ */
+#ifndef PUPITRE_WORKER_LIFELINE_H
+#define PUPITRE_WORKER_LIFELINE_H
+
+#include "base/err.h"
+
+/* The signal the lifeline uses: a real-time one that user code is unlikely to pick. */
+#define LIFELINE_SIGNAL (SIGRTMAX - 1)
+
+/* Watch ends_get()->lifeline. Ends the process group at once if the front is gone already. 0 or -1 with ERR_SYSTEM. */
+int lifeline_watch(struct err *e);
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "link.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "ends.h"
+#include "fork.h"
+#include "requests.h"
+
+#define SLICE_MS 50 /* how long a wait that signals may end goes on before it looks for one */
+
+/* What is still to be sent of one frame. */
+struct outgoing {
+	struct iovec *at;
+	size_t count;
+	bool begun; /* the first byte is out: the rest must follow */
+};
+
+static pthread_mutex_t sending = PTHREAD_MUTEX_INITIALIZER;
+static struct frame_reader reader = { .bytes = { .maximum = FRAME_SIZE_MAX } };
+static struct frame decoded; /* too large for the stack; the GIL serialises its use */
+
+static int
+raise_errno(int number)
+{
+	errno = number;
+	PyErr_SetFromErrno(PyExc_OSError);
+	return -1;
+}
+
+static int
+raise_err(const struct err *e)
+{
+	if (e->code == ERR_CLOSED)
+		PyErr_SetString(PyExc_EOFError, e->text);
+	else if (e->code == ERR_MEMORY)
+		PyErr_NoMemory();
+	else
+		PyErr_SetString(PyExc_OSError, e->text);
+	return -1;
+}
+
+static void
+advance(struct outgoing *o, size_t sent)
+{
+	while (o->count > 0 && sent >= o->at->iov_len) {
+		sent -= o->at->iov_len;
+		o->at++;
+		o->count--;
+	}
+	if (sent > 0) {
+		o->at->iov_base = (char *)o->at->iov_base + sent;
+		o->at->iov_len -= sent;
+	}
+}
+
+/* Send what the socket takes now: 0 when all is out, else errno (EAGAIN: it is full). */
+static int
+push(struct outgoing *o)
+{
+	advance(o, 0);
+	while (o->count > 0) {
+		struct msghdr m = { .msg_iov = o->at, .msg_iovlen = o->count < IOV_MAX ? o->count : IOV_MAX };
+		ssize_t n = sendmsg(ends_get()->link, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		o->begun = true;
+		advance(o, (size_t)n);
+	}
+	return 0;
+}
+
+/* As push, but waits for room. Without the GIL. EAGAIN only while nothing is out: time to look for signals. */
+static int
+push_waiting(struct outgoing *o)
+{
+	for (;;) {
+		struct pollfd p = { .fd = ends_get()->link, .events = POLLOUT };
+		poll(&p, 1, SLICE_MS);
+		int failure = push(o);
+		if (failure != EAGAIN || !o->begun)
+			return failure;
+	}
+}
+
+/* Take the mutex. 0, or -1 with an exception when a signal raised one meanwhile. */
+static int
+lock_sending(void)
+{
+	while (pthread_mutex_trylock(&sending) != 0) {
+		int failure;
+		Py_BEGIN_ALLOW_THREADS
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += SLICE_MS * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000L;
+		until.tv_nsec %= 1000000000L;
+		failure = pthread_mutex_clocklock(&sending, CLOCK_MONOTONIC, &until);
+		Py_END_ALLOW_THREADS
+		if (failure == 0)
+			return 0;
+		if (PyErr_CheckSignals() < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Send all of it. The first attempt keeps the GIL, which is cheaper than getting it back; waits give it up. */
+static int
+send_all(struct outgoing *o)
+{
+	if (lock_sending() < 0)
+		return -1;
+	int failure = push(o);
+	while (failure == EAGAIN) {
+		Py_BEGIN_ALLOW_THREADS
+		failure = push_waiting(o);
+		Py_END_ALLOW_THREADS
+		if (failure == EAGAIN && PyErr_CheckSignals() < 0)
+			break;
+	}
+	pthread_mutex_unlock(&sending);
+	if (failure == 0)
+		return 0;
+	return PyErr_Occurred() != NULL ? -1 : raise_errno(failure);
+}
+
+int
+link_send(const struct frame_header *header, const struct frame_part *parts, size_t count)
+{
+	if (fork_is_child())
+		return raise_errno(EBADF);
+	bool closes = header->type == FRAME_REPLY || header->type == FRAME_DONE;
+	if (closes && !requests_is_open(header->serial))
+		return 0;
+	struct frame_header stamped = *header;
+	stamped.ring_position = ring_position(ends_get()->shared);
+	BUF_AUTO head = BUF_INIT;
+	struct err e = ERR_INIT;
+	if (frame_encode_head(&head, &stamped, parts, count, &e) < 0)
+		return raise_err(&e);
+	struct iovec *out = PyMem_New(struct iovec, count + 1);
+	if (out == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	out[0] = (struct iovec){ .iov_base = head.data, .iov_len = head.size };
+	for (size_t i = 0; i < count; i++)
+		out[i + 1] = (struct iovec){ .iov_base = (void *)(uintptr_t)parts[i].data, .iov_len = parts[i].size };
+	struct outgoing o = { .at = out, .count = count + 1 };
+	int failure = send_all(&o);
+	PyMem_Free(out);
+	if (failure == 0 && closes)
+		requests_close(header->serial);
+	return failure;
+}
+
+static PyObject *
+copy_parts(const struct frame *frame)
+{
+	uint32_t count = frame->header.part_count;
+	PyObject *py_parts = PyList_New(count);
+	for (uint32_t i = 0; py_parts != NULL && i < count; i++) {
+		const struct frame_part *part = &frame->parts[i];
+		PyObject *py_part = PyBytes_FromStringAndSize(part->data, (Py_ssize_t)part->size);
+		if (py_part == NULL)
+			Py_CLEAR(py_parts);
+		else
+			PyList_SET_ITEM(py_parts, i, py_part);
+	}
+	return py_parts;
+}
+
+/* Hand `decoded` out. A request counts as taken from here on, even if memory for its parts is short: it wants an answer. */
+static int
+accept_decoded(struct incoming *ret)
+{
+	const struct frame_header *h = &decoded.header;
+	const struct frame_part *first = &decoded.parts[0];
+	bool opens = h->type == FRAME_REQUEST && h->part_count > 0;
+	if (opens && requests_open(h->serial, first->data, first->size) < 0) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	PyObject *py_parts = copy_parts(&decoded);
+	if (py_parts == NULL)
+		return -1;
+	*ret = (struct incoming){ .type = h->type, .flags = h->flags, .serial = h->serial, .py_parts = py_parts };
+	return 1;
+}
+
+int
+link_next(struct incoming *ret)
+{
+	if (fork_is_child())
+		return raise_errno(EBADF);
+	for (;;) {
+		struct err e = ERR_INIT;
+		int got = frame_reader_next(&reader, &decoded, &e);
+		if (got < 0)
+			return raise_err(&e);
+		if (got > 0)
+			return accept_decoded(ret);
+		if (frame_reader_fill(&reader, ends_get()->link, &e) <= 0)
+			return e.code == ERR_BUSY ? 0 : raise_err(&e);
+	}
+}
+
+/* Bytes still missing of the frame whose beginning the reader holds; at least 1. */
+static size_t
+missing_bytes(void)
+{
+	const char *at = reader.bytes.data + reader.taken;
+	size_t available = reader.bytes.size - reader.taken;
+	struct frame_header h;
+	if (available < sizeof h)
+		return sizeof h - available;
+	memcpy(&h, at, sizeof h);
+	if (h.magic != FRAME_MAGIC || h.part_count > FRAME_PARTS_MAX)
+		return 1; /* nonsense: frame_reader_next says so */
+	size_t total = sizeof h + h.part_count * sizeof(uint32_t);
+	if (available < total)
+		return total - available;
+	for (uint32_t i = 0; i < h.part_count; i++) {
+		uint32_t size;
+		memcpy(&size, at + sizeof h + i * sizeof size, sizeof size);
+		total += size;
+	}
+	return available < total ? total - available : 1;
+}
+
+/* As link_next, but never takes a byte of the frame after it off the socket: the event loop, which watches the socket,
+ * would not learn of a frame that lies in our buffer. */
+static int
+next_exactly(struct incoming *ret)
+{
+	char bytes[4096];
+	for (;;) {
+		struct err e = ERR_INIT;
+		int got = frame_reader_next(&reader, &decoded, &e);
+		if (got < 0)
+			return raise_err(&e);
+		if (got > 0)
+			return accept_decoded(ret);
+		size_t wanted = missing_bytes();
+		ssize_t n = recv(ends_get()->link, bytes, wanted < sizeof bytes ? wanted : sizeof bytes, MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n <= 0) {
+			err_set(&e, ERR_CLOSED, "the front is gone");
+			return raise_err(&e);
+		}
+		if (frame_reader_feed(&reader, bytes, (size_t)n, &e) < 0)
+			return raise_err(&e);
+	}
+}
+
+/* Wait until the link is readable or `timeout` (NULL: no limit) is over. A SIGINT between the look for signals and the
+ * wait ends the wait too, because it is held back until then. 0, or -1 with an exception. */
+static int
+wait_readable(const struct timespec *timeout)
+{
+	sigset_t held, before;
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &held, &before);
+	if (PyErr_CheckSignals() < 0) {
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		return -1;
+	}
+	Py_BEGIN_ALLOW_THREADS
+	struct pollfd p = { .fd = ends_get()->link, .events = POLLIN };
+	ppoll(&p, 1, timeout, &before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	Py_END_ALLOW_THREADS
+	return PyErr_CheckSignals();
+}
+
+/* Seconds from Python: -1 for None. 0, or -1 with an exception. */
+static int
+parse_timeout(PyObject *py_timeout, double *ret)
+{
+	*ret = -1;
+	if (py_timeout == Py_None)
+		return 0;
+	double seconds = PyFloat_AsDouble(py_timeout);
+	if (seconds == -1 && PyErr_Occurred() != NULL)
+		return -1;
+	*ret = isnan(seconds) || seconds < 0 ? 0 : seconds < 1e6 ? seconds : 1e6;
+	return 0;
+}
+
+static PyObject *
+make_frame(struct incoming *in)
+{
+	PyObject *py_frame = Py_BuildValue("(iiIN)", (int)in->type, (int)in->flags, (unsigned)in->serial, in->py_parts);
+	in->py_parts = NULL;
+	return py_frame;
+}
+
+PyObject *
+link_receive_method(PyObject *py_module, PyObject *py_timeout)
+{
+	(void)py_module;
+	double seconds;
+	if (parse_timeout(py_timeout, &seconds) < 0)
+		return NULL;
+	long long until = clock_ms() + (long long)(seconds * 1000);
+	for (;;) {
+		struct incoming in;
+		if (fork_is_child())
+			return raise_errno(EBADF), NULL;
+		int got = next_exactly(&in);
+		if (got < 0)
+			return NULL;
+		if (got > 0)
+			return make_frame(&in);
+		long long left = until - clock_ms();
+		if (seconds >= 0 && left <= 0)
+			Py_RETURN_NONE;
+		struct timespec t = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L };
+		if (wait_readable(seconds < 0 ? NULL : &t) < 0)
+			return NULL;
+	}
+}
+
+/* One uint argument of send. */
+static int
+parse_number(PyObject *py_number, unsigned long maximum, unsigned long *ret)
+{
+	unsigned long value = PyLong_AsUnsignedLong(py_number);
+	if (value == (unsigned long)-1 && PyErr_Occurred() != NULL)
+		return -1;
+	if (value > maximum) {
+		PyErr_SetString(PyExc_OverflowError, "type, flags or serial out of range");
+		return -1;
+	}
+	*ret = value;
+	return 0;
+}
+
+static PyObject *
+send_buffers(const struct frame_header *header, PyObject *py_parts)
+{
+	size_t count = (size_t)PySequence_Fast_GET_SIZE(py_parts), held = 0;
+	PyObject *py_result = NULL;
+	Py_buffer *views = PyMem_New(Py_buffer, count);
+	struct frame_part *parts = PyMem_New(struct frame_part, count);
+	if (views == NULL || parts == NULL) {
+		PyErr_NoMemory();
+		goto out;
+	}
+	for (; held < count; held++) {
+		PyObject *py_part = PySequence_Fast_GET_ITEM(py_parts, held); /* borrowed */
+		if (PyObject_GetBuffer(py_part, &views[held], PyBUF_SIMPLE) < 0)
+			goto out;
+		parts[held] = (struct frame_part){ .data = views[held].buf, .size = (size_t)views[held].len };
+	}
+	if (link_send(header, parts, count) == 0)
+		py_result = Py_NewRef(Py_None);
+out:
+	while (held > 0)
+		PyBuffer_Release(&views[--held]);
+	PyMem_Free(parts);
+	PyMem_Free(views);
+	return py_result;
+}
+
+PyObject *
+link_send_method(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
+{
+	(void)py_module;
+	unsigned long type, flags, serial;
+	if (count != 4)
+		return PyErr_Format(PyExc_TypeError, "send() takes 4 arguments (%zd given)", count);
+	if (parse_number(py_args[0], UINT16_MAX, &type) < 0 || parse_number(py_args[1], UINT16_MAX, &flags) < 0 ||
+	    parse_number(py_args[2], UINT32_MAX, &serial) < 0)
+		return NULL;
+	/* A copy: the list may change while the GIL is released. */
+	PyObject *py_parts = PySequence_Tuple(py_args[3]);
+	if (py_parts == NULL)
+		return NULL;
+	struct frame_header header = { .type = (uint16_t)type, .flags = (uint16_t)flags, .serial = (uint32_t)serial };
+	PyObject *py_result = send_buffers(&header, py_parts);
+	Py_DECREF(py_parts);
+	return py_result;
+}

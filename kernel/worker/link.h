@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The worker's end of the link: frames out, whole, one after the other, and frames in.
+ * Everything here is called with the GIL, which also serialises the reading side; waits release it. Failures are Python
+ * exceptions: OSError, EOFError (the front is gone), KeyboardInterrupt. In a forked child: OSError(EBADF).
+ */
+#ifndef PUPITRE_WORKER_LINK_H
+#define PUPITRE_WORKER_LINK_H
+
+#include "compat.h"
+#include "link/frame.h"
+
+/* A frame that came in. py_parts: a list of bytes. */
+struct incoming {
+	uint16_t type, flags;
+	uint32_t serial;
+	PyObject *py_parts; /* owned by the caller of link_next */
+};
+
+/* Send one frame stamped with the ring position. A signal may interrupt the wait before the first byte only. A REPLY or
+ * DONE for a serial that is not open is dropped silently, and closes the serial otherwise. header: type, flags, serial.
+ * 0, or -1 with an exception. */
+int link_send(const struct frame_header *header, const struct frame_part *parts, size_t count);
+
+/* The next frame if a whole one is there: 1, 0 when there is none, -1 with an exception. */
+int link_next(struct incoming *ret);
+
+/* The methods of the module, see _pupitre.pyi. */
+PyObject *link_send_method(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
+PyObject *link_receive_method(PyObject *py_module, PyObject *py_timeout);
+
+#endif

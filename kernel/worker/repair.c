@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "repair.h"
+
+#include "guard.h"
+
+#define RECURSION_MIN 200 /* below this, our own code and IPython's cannot run */
+
+/* Lists of sys that importing needs: broken when gone, empty or no list any more. */
+static const char *const import_lists[] = { "meta_path", "path_hooks", "path" };
+#define IMPORT_LISTS (sizeof import_lists / sizeof *import_lists)
+
+static const char *const stream_names[] = { "stdout", "stderr" };
+#define STREAMS (sizeof stream_names / sizeof *stream_names)
+
+/* The picture. All owned; NULL until protect(). */
+static PyObject *py_builtins, *py_builtins_then; /* the live dict and what was in it */
+static PyObject *py_modules, *py_modules_then;
+static PyObject *py_lists_then[IMPORT_LISTS];
+static PyObject *py_streams_then[STREAMS];
+static int recursion_then;
+
+static PyObject *py_mended; /* owned list: names since the last repair(); NULL when there are none */
+
+static void
+note(const char *format, PyObject *py_key)
+{
+	PyObject *py_name = PyUnicode_FromFormat(format, py_key);
+	if (py_mended == NULL)
+		py_mended = PyList_New(0);
+	if (py_name == NULL || py_mended == NULL || PyList_Append(py_mended, py_name) < 0)
+		PyErr_Clear();
+	Py_XDECREF(py_name);
+}
+
+static bool
+is_broken(PyObject *py_then, PyObject *py_now, bool everything)
+{
+	if (py_now == NULL)
+		return true;
+	if (py_now == py_then)
+		return false;
+	return everything || (PyCallable_Check(py_then) && !PyCallable_Check(py_now));
+}
+
+static void
+mend_builtins(bool everything)
+{
+	PyObject *py_name, *py_then;
+	Py_ssize_t position = 0;
+	while (PyDict_Next(py_builtins_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(py_builtins, py_name); /* borrowed */
+		if (!is_broken(py_then, py_now, everything))
+			continue;
+		if (PyDict_SetItem(py_builtins, py_name, py_then) == 0)
+			note("builtins.%U", py_name);
+	}
+	PyErr_Clear();
+}
+
+static void
+mend_modules(void)
+{
+	PyObject *py_name, *py_then;
+	Py_ssize_t position = 0;
+	bool broken = PySys_GetObject("modules") != py_modules && PySys_SetObject("modules", py_modules) == 0;
+	while (PyDict_Next(py_modules_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(py_modules, py_name); /* borrowed */
+		if (py_now != NULL && py_now != Py_None)
+			continue;
+		if (py_now != py_then && PyDict_SetItem(py_modules, py_name, py_then) == 0)
+			broken = true;
+	}
+	PyErr_Clear();
+	if (broken)
+		note("sys.modules", NULL);
+}
+
+static void
+mend_lists(void)
+{
+	for (size_t i = 0; i < IMPORT_LISTS; i++) {
+		PyObject *py_now = PySys_GetObject(import_lists[i]); /* borrowed */
+		if (py_now != NULL && PyList_Check(py_now) && PyList_GET_SIZE(py_now) > 0)
+			continue;
+		PyObject *py_list = PySequence_List(py_lists_then[i]);
+		if (py_list != NULL && PySys_SetObject(import_lists[i], py_list) == 0)
+			note(i == 0 ? "sys.meta_path" : i == 1 ? "sys.path_hooks" : "sys.path", NULL);
+		Py_XDECREF(py_list);
+	}
+	PyErr_Clear();
+}
+
+static void
+mend_streams(void)
+{
+	for (size_t i = 0; i < STREAMS; i++) {
+		PyObject *py_now = PySys_GetObject(stream_names[i]); /* borrowed */
+		if (py_now != NULL && py_now != Py_None)
+			continue;
+		if (py_now != py_streams_then[i] && PySys_SetObject(stream_names[i], py_streams_then[i]) == 0)
+			note(i == 0 ? "sys.stdout" : "sys.stderr", NULL);
+	}
+	PyErr_Clear();
+}
+
+static void
+mend_recursion_limit(void)
+{
+	if (Py_GetRecursionLimit() >= RECURSION_MIN)
+		return;
+	Py_SetRecursionLimit(recursion_then);
+	note("sys.recursionlimit", NULL);
+}
+
+static void
+mend(bool everything)
+{
+	if (py_builtins_then == NULL)
+		return;
+	PyObject *py_error = py_take_exception();
+	mend_recursion_limit();
+	mend_builtins(everything);
+	mend_modules();
+	mend_lists();
+	mend_streams();
+	py_put_exception(py_error);
+}
+
+void
+repair_after_user(void)
+{
+	mend(false);
+}
+
+void
+repair_everything(void)
+{
+	mend(true);
+}
+
+PyObject *
+repair_method(PyObject *py_module, PyObject *py_everything)
+{
+	(void)py_module;
+	mend(py_everything == Py_True);
+	PyObject *py_names = py_mended == NULL ? PyList_New(0) : py_mended;
+	py_mended = NULL;
+	return py_names;
+}
+
+static int
+picture_sys(void)
+{
+	for (size_t i = 0; i < IMPORT_LISTS; i++) {
+		PyObject *py_now = PySys_GetObject(import_lists[i]); /* borrowed */
+		PyObject *py_copy = py_now == NULL ? PyList_New(0) : PySequence_List(py_now);
+		if (py_copy == NULL)
+			return -1;
+		Py_XSETREF(py_lists_then[i], py_copy);
+	}
+	for (size_t i = 0; i < STREAMS; i++) {
+		PyObject *py_now = PySys_GetObject(stream_names[i]); /* borrowed */
+		Py_XSETREF(py_streams_then[i], Py_NewRef(py_now == NULL ? Py_None : py_now));
+	}
+	recursion_then = Py_GetRecursionLimit();
+	return 0;
+}
+
+PyObject *
+repair_protect(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	PyObject *py_builtins_module = PyImport_ImportModule("builtins");
+	if (py_builtins_module == NULL)
+		return NULL;
+	Py_XSETREF(py_builtins, Py_NewRef(PyModule_GetDict(py_builtins_module)));
+	Py_DECREF(py_builtins_module);
+	Py_XSETREF(py_modules, Py_NewRef(PyImport_GetModuleDict()));
+	Py_XSETREF(py_modules_then, PyDict_Copy(py_modules));
+	if (py_modules_then == NULL || picture_sys() < 0)
+		return NULL;
+	Py_XSETREF(py_builtins_then, PyDict_Copy(py_builtins));
+	if (py_builtins_then == NULL)
+		return NULL;
+	guard_protect_loop();
+	Py_RETURN_NONE;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "start.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "compat.h"
+#include "fault.h"
+#include "fork.h"
+#include "interrupt.h"
+#include "link.h"
+#include "module.h"
+
+#define EXIT_FAILED 4  /* no worker: see the front's exit codes */
+#define EXIT_ORPHANED 1
+#define FINISH_SECONDS 1 /* for atexit functions and threads of user code */
+
+static volatile sig_atomic_t finish_status;
+
+static int
+report(struct err *e, PyStatus status)
+{
+	const char *where = status.func == NULL ? "Python" : status.func;
+	return err_set(e, ERR_SYSTEM, "%s: %s", where, status.err_msg == NULL ? "cannot start" : status.err_msg);
+}
+
+/* The settings of `python` without arguments, but for what a host of other people's code must do itself. */
+static PyStatus
+configure(PyConfig *config)
+{
+	PyConfig_InitPythonConfig(config);
+	config->parse_argv = 0;
+	config->install_signal_handlers = 0;
+	const char *python = getenv("PUPITRE_PYTHON");
+	if (python == NULL || python[0] == '\0')
+		return PyStatus_Ok();
+	PyStatus status = PyConfig_SetBytesString(config, &config->program_name, python);
+	if (PyStatus_Exception(status))
+		return status;
+	status = PyConfig_SetBytesString(config, &config->executable, python);
+	unsetenv("PUPITRE_PYTHON"); /* it is between the front and us: what user code starts must not inherit it */
+	return status;
+}
+
+int
+start_python(struct err *e)
+{
+	PyPreConfig before;
+	PyPreConfig_InitPythonConfig(&before);
+	PyStatus status = Py_PreInitialize(&before);
+	if (PyStatus_Exception(status))
+		return report(e, status);
+	if (module_register() < 0)
+		return err_memory(e);
+	PyConfig config;
+	status = configure(&config);
+	if (!PyStatus_Exception(status))
+		status = Py_InitializeFromConfig(&config);
+	PyConfig_Clear(&config);
+	if (PyStatus_Exception(status))
+		return report(e, status);
+	return 0;
+}
+
+/* The bytes of the START frame. New reference, NULL with an exception. */
+static PyObject *
+receive_start(void)
+{
+	PyObject *py_frame = link_receive_method(NULL, Py_None);
+	if (py_frame == NULL)
+		return NULL;
+	int type, flags;
+	unsigned serial;
+	PyObject *py_parts, *py_start = NULL; /* borrowed */
+	if (PyArg_ParseTuple(py_frame, "iiIO", &type, &flags, &serial, &py_parts) && type == FRAME_START)
+		py_start = PyList_GetItem(py_parts, 0);
+	else if (PyErr_Occurred() == NULL)
+		PyErr_Format(PyExc_RuntimeError, "the front began with a frame of type %d, not START", type);
+	Py_XINCREF(py_start);
+	Py_DECREF(py_frame);
+	return py_start;
+}
+
+/* pupitre.engine.main(start). Its status, or -1 with an exception. */
+static int
+run_main(PyObject *py_start)
+{
+	PyObject *py_engine = PyImport_ImportModule("pupitre.engine");
+	PyObject *py_result = py_engine == NULL ? NULL : PyObject_CallMethod(py_engine, "main", "O", py_start);
+	Py_XDECREF(py_engine);
+	if (py_result == NULL)
+		return -1;
+	long status = py_result == Py_None ? 0 : PyLong_AsLong(py_result);
+	Py_DECREF(py_result);
+	if (status == -1 && PyErr_Occurred() != NULL)
+		return -1;
+	return (int)(status & 0xff);
+}
+
+int
+start_engine(void)
+{
+	if (interrupt_init() < 0 || fault_init() < 0) {
+		PyErr_Print();
+		return EXIT_FAILED;
+	}
+	PyObject *py_start = receive_start();
+	int status = py_start == NULL ? -1 : run_main(py_start);
+	Py_XDECREF(py_start);
+	if (fork_is_child())
+		fork_end_child(py_take_exception());
+	if (status >= 0)
+		return status;
+	if (PyErr_ExceptionMatches(PyExc_EOFError)) {
+		PyErr_Clear();
+		return EXIT_ORPHANED;
+	}
+	PyErr_Print();
+	return EXIT_FAILED;
+}
+
+static void
+on_late(int signum)
+{
+	(void)signum;
+	_exit((int)finish_status);
+}
+
+_Noreturn void
+start_finish(int status)
+{
+	struct sigaction action = { .sa_handler = on_late };
+	sigemptyset(&action.sa_mask);
+	sigset_t wanted;
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGALRM);
+	finish_status = status;
+	sigaction(SIGALRM, &action, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
+	alarm(FINISH_SECONDS);
+	Py_FinalizeEx();
+	_exit(status);
+}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stands in for the real package, so that the C of the worker is tested without IPython."""
