@@ -40,3 +40,16 @@ tree_hash() {
 	(cd "$ROOT" && find "$@" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z |
 		xargs -0 sha256sum | sha256sum | cut -c 1-64)
 }
+
+# browser: path of a Chromium that Playwright can drive, or nothing.
+browser() {
+	local name
+	for name in chromium chromium-browser google-chrome; do
+		# Ubuntu's chromium-browser may be a script that only says how to get the snap.
+		if command -v "$name" >/dev/null && "$name" --version >/dev/null 2>&1; then
+			command -v "$name"
+			return
+		fi
+	done
+	compgen -G "$VENV/browsers/chromium-*/chrome-linux*/chrome" | head -n 1
+}

@@ -2,7 +2,8 @@
 """`pupitre doctor`: what this installation consists of, and what would go wrong with it.
 
 Each check is a generator of findings about one thing. A finding is *fine*, *note* (works, but somebody may wonder) or
-*wrong* (some kernel will not start, or not answer); one *wrong* makes the exit status 1. Nothing is changed on the machine.
+*wrong* (some kernel will not start, or not answer); one *wrong* makes the exit status 1. Nothing is
+changed on the machine.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 """`pupitre install`: write a kernelspec where another Jupyter looks, or take it away again.
 
 pip already put one into its own environment; this is for a Jupyter that lives elsewhere, for another name, and for
-standing in for `python3` so that existing notebooks run on Pupitre. Every spec written here says so in its metadata; one
-that does not is never overwritten or removed, only set aside (`--as`), inside the new one, and put back by `--remove`.
+standing in for `python3` so that existing notebooks run on Pupitre. Every spec written here says so in its metadata;
+one that does not is never overwritten or removed, only set aside (`--as`), inside the new one, and put back
+by `--remove`.
 """
 
 from __future__ import annotations
