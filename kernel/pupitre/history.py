@@ -1,10 +1,146 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""IPython's history in the user's database, without the thread that IPython writes it with."""
+"""IPython's history in the user's database, without a thread and without waiting.
+
+IPython writes each cell from a thread of its own. A kernel that forks must have no threads, and on a home directory over NFS
+opening the database may take seconds: so it is opened when history is first written or asked for, and written by the main loop when the
+user has not run anything for a moment (WRITE_AFTER). A database that is locked, read-only, full or broken costs one message; the kernel
+then remembers its cells in memory.
+"""
 
 from typing import Any
 
 from IPython.core import history as ipython_history
+from traitlets import Bool, default
+
+from .parent import NOBODY
+from .wire import publish
+
+WRITE_AFTER = 1.0  # seconds of quiet after a cell
+BUSY_TIMEOUT = 0.25  # seconds that sqlite waits for another process's lock
+LOCKED_MAX = 5  # write-outs in a row that may find the database locked
+
+
+class _NoThread(ipython_history.HistorySavingThread):
+    """Takes the place of IPython's saving thread while HistoryManager.__init__ runs. Never started."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
 
 
 class HistoryManager(ipython_history.HistoryManager):
-    """History without a saving thread."""
+    """`get_ipython().history_manager`."""
+
+    opened = Bool(False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._locked = 0
+        self._told = False
+        real = ipython_history.HistorySavingThread
+        ipython_history.HistorySavingThread = _NoThread  # type: ignore[misc]
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            ipython_history.HistorySavingThread = real  # type: ignore[misc]
+        self.save_thread = None
+        self.using_thread = False
+
+    # Opening: `db` and `session_number` come into being when somebody reads them.
+
+    def init_db(self) -> None:
+        """Called by IPython's constructor, where it does nothing yet."""
+
+    def new_session(self, conn: Any = None) -> None:
+        if self.opened:
+            super().new_session(conn)
+
+    @default("db")
+    def _open_db(self) -> Any:
+        self.open()
+        return self.db
+
+    @default("session_number")
+    def _open_session(self) -> int:
+        self.open()
+        return int(self.session_number)
+
+    def open(self) -> None:
+        """Open the database and begin a session in it; in memory if that fails. Once."""
+        if self.opened:
+            return
+        self.opened = True
+        self.session_number = 0
+        self.connection_options = {"timeout": BUSY_TIMEOUT, **self.connection_options}
+        try:
+            if self.enabled and self.hist_file != ":memory:":
+                self._probe()
+            super().init_db()
+            super().new_session()
+        except Exception as error:
+            self._keep_in_memory(error)
+
+    def _probe(self) -> None:
+        """Raise what keeps the database from being used. IPython would move a locked one aside as corrupt; only a corrupt one may be."""
+        import sqlite3
+
+        connection = sqlite3.connect(str(self.hist_file), timeout=BUSY_TIMEOUT)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self.log.info("the history database is damaged, IPython moves it aside")
+        finally:
+            connection.close()
+
+    def _keep_in_memory(self, error: BaseException) -> None:
+        self._tell(f"Pupitre keeps this session's history in memory only: {self.hist_file}: {error}\n")
+        kept = self.db_input_cache
+        self.hist_file = ":memory:"
+        try:
+            super().init_db()
+            super().new_session()
+        except Exception:
+            self.enabled = False
+            super().init_db()
+        self.db_input_cache = kept
+
+    def _tell(self, text: str) -> None:
+        """One line, once, to no cell in particular."""
+        if not self._told:
+            self._told = True
+            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr", to=(0, NOBODY))
+
+    # Writing.
+
+    @property
+    def has_unwritten(self) -> bool:
+        return bool(self.db_input_cache or self.db_output_cache)
+
+    def writeout_cache(self, conn: Any = None) -> None:
+        """Write what waits. Never raises: cells that cannot be written now are tried again, then kept in memory."""
+        if not self.has_unwritten:
+            return
+        inputs, outputs = list(self.db_input_cache), list(self.db_output_cache)
+        self.open()
+        try:
+            super().writeout_cache(conn)
+            self._locked = 0
+        except Exception as error:
+            self.db_input_cache = inputs + [entry for entry in self.db_input_cache if entry not in inputs]
+            self.db_output_cache = outputs
+            self._locked += 1
+            if "locked" not in str(error) or self._locked >= LOCKED_MAX:
+                self._keep_in_memory(error)
+
+    def end_session(self) -> None:
+        """The end of the kernel, or %reset. A session nobody wrote into is not worth a database."""
+        if not self.opened and not self.has_unwritten:
+            return
+        try:
+            super().end_session()
+        except Exception as error:
+            self.log.info("history: %s", error)

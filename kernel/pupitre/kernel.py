@@ -14,9 +14,11 @@ from traitlets.config.configurable import SingletonConfigurable
 from . import door, parent
 from .execute import Executor, leave_child
 from .introspect import Introspection
+from .history import WRITE_AFTER
 from .loop import Loop
 from .parent import Parent
 from .shell import ZMQInteractiveShell
+from .stdin import Stdin
 from .wire import done, error_content, publish, reply
 
 Handler = Callable[[Any, Any, Any], Any]
@@ -41,6 +43,10 @@ class IPythonKernel(SingletonConfigurable):
         self.status = 0
         self.restarting = False
         self._serving: Parent = parent.NOBODY
+        self._comms: Any = None
+        self._history_timer = False
+        self._last_cell = 0.0
+        self.stdin = Stdin(self)
 
     def begin(self, shell: ZMQInteractiveShell) -> None:
         """The shell exists: requests can be served from now on."""
@@ -54,7 +60,12 @@ class IPythonKernel(SingletonConfigurable):
             "inspect_request": lambda message: self._look(looks.inspect, message),
             "is_complete_request": lambda message: self._look(looks.is_complete, message),
             "history_request": lambda message: self._look(looks.history, message),
+            "comm_info_request": lambda message: self._look(self.comms.info, message),
+            "comm_open": self._comm,
+            "comm_msg": self._comm,
+            "comm_close": self._comm,
         }
+        self.stdin.install()
         self._stock = {name: self._as_handler(serve) for name, serve in self._serve.items()}
         self.shell_handlers = dict(self._stock)
 
@@ -67,7 +78,9 @@ class IPythonKernel(SingletonConfigurable):
         if frame_type == door.EXIT:
             self.restarting = bool(flags & door.RESTART)
             self.loop.stop_serving()
-        return None  # an INPUT_REPLY here comes too late: whoever asked has been interrupted
+        if frame_type == door.INPUT_REPLY:
+            self.stdin.keep_answer(serial, parts[0])
+        return None
 
     def fail(self, serial: int, error: BaseException) -> None:
         """A handler raised or forgot to answer. The request gets an error reply all the same."""
@@ -154,6 +167,52 @@ class IPythonKernel(SingletonConfigurable):
 
     def after_cell(self) -> None:
         """The reply is out."""
-        if self.shell is not None and self.shell.exit_asked:
+        shell = self.shell
+        if shell is None:
+            return
+        if shell.exit_asked:
             door.send(door.BYE, 0, self.status, [])
             self.loop.stop_serving()
+        elif shell.history_manager is not None and shell.history_manager.has_unwritten:
+            self._last_cell = self.loop.time()
+            if not self._history_timer:
+                self._history_timer = True
+                self.loop.call_ours_later(WRITE_AFTER, self._write_history)
+
+    def _write_history(self) -> None:
+        """Write once nothing has run for WRITE_AFTER seconds."""
+        self._history_timer = False
+        quiet = self.loop.time() - self._last_cell
+        if self.is_busy or quiet < WRITE_AFTER * 0.9:
+            self._history_timer = True
+            self.loop.call_ours_later(WRITE_AFTER, self._write_history)
+        elif self.shell is not None and self.shell.history_manager is not None:
+            self.shell.history_manager.writeout_cache()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a cell runs."""
+        return self.shell is not None and self.shell.cell_running is not None
+
+    # Comms.
+
+    @property
+    def comms(self) -> Any:
+        if self._comms is None:
+            from .comms import Comms
+
+            self._comms = Comms(self)
+        return self._comms
+
+    @property
+    def comm_manager(self) -> Any:
+        return self.comms.manager
+
+    def _comm(self, message: Parent) -> None:
+        try:
+            self.call_user(message, self.comms.handle, message)
+        except KeyboardInterrupt:
+            pass
+        except BaseException:
+            self.shell.showtraceback()
+        done(message.serial)

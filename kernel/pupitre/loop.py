@@ -40,28 +40,37 @@ class Selector(DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class Steps(Coroutine[Any, Any, Any]):
-    """A cell's coroutine whose every step is user code of request `serial`."""
+    """A cell's coroutine, every step of which is user code of request `serial`. `interrupt`: raise it at the first step."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], serial: int, cell: int) -> None:
-        self._coroutine, self._serial, self._cell = coroutine, serial, cell
+    def __init__(self, coroutine: Any, serial: int, cell: int, interrupt: BaseException | None = None) -> None:
+        self.coroutine, self.serial, self.cell = coroutine, serial, cell
+        self.count = 0
+        self.retired = False
+        self._interrupt = interrupt
 
     def _step(self, advance: Callable[[Any], Any], value: Any) -> Any:
+        if self.retired:
+            raise StopIteration
+        self.count += 1
+        if self._interrupt is not None:
+            advance, value, self._interrupt = self.coroutine.throw, self._interrupt, None
         try:
-            return door.call_user(self._serial, self._cell, advance, value)
+            return door.call_user(self.serial, self.cell, advance, value)
         except KeyboardInterrupt as interrupt:
-            if getattr(self._coroutine, "cr_frame", None) is None:
+            if getattr(self.coroutine, "cr_frame", None) is None:
                 raise
-            # The interrupt was asked for before the coroutine had the turn: it is raised where the cell awaits.
-            return door.call_user(self._serial, self._cell, self._coroutine.throw, interrupt)
+            # The interrupt was asked for before the coroutine had its turn: raise it where the cell awaits.
+            return door.call_user(self.serial, self.cell, self.coroutine.throw, interrupt)
 
     def send(self, value: Any) -> Any:
-        return self._step(self._coroutine.send, value)
+        return self._step(self.coroutine.send, value)
 
     def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:  # type: ignore[override]
-        return self._step(self._coroutine.throw, error if value is None else value)
+        return self._step(self.coroutine.throw, error if value is None else value)
 
     def close(self) -> None:
-        self._coroutine.close()
+        if not self.retired:
+            self.coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         raise TypeError("a cell is run by its task")
@@ -76,6 +85,9 @@ class Loop(SelectorEventLoop):
         self.cell_task: Task[Any] | None = None
         self._starting = False
         self._cell_ended: Callable[[Task[Any]], None] | None = None
+        self._cell_context: Context | None = None
+        self._steps = Steps(None, 0, 0)
+        self._cancelled_at = -1  # steps the cell had made when it was last cancelled
         super().__init__(self.selector)
 
     # Callbacks are user code.
@@ -122,15 +134,18 @@ class Loop(SelectorEventLoop):
         self, coroutine: Coroutine[Any, Any, Any], serial: int, cell: int, context: Context, ended: Callable[[Task[Any]], None]
     ) -> None:
         """Run `coroutine` as the pending cell. `ended(task)` is called once, as ours, when it is done, whatever happened."""
-        self._cell_ended = ended
+        self._cell_ended, self._cell_context = ended, context
+        self._start_task(Steps(coroutine, serial, cell))
+        door.set_pending(serial, cell)
+
+    def _start_task(self, steps: Steps) -> None:
+        self._steps, self._cancelled_at = steps, -1
         self._starting = True
         try:
-            task = self.create_task(Steps(coroutine, serial, cell), name=f"cell {cell}", context=context)
-            self.cell_task = task
-            task.add_done_callback(self._cell_done)
+            self.cell_task = self.create_task(steps, name=f"cell {steps.cell}", context=self._cell_context)
+            self.cell_task.add_done_callback(self._cell_done)
         finally:
             self._starting = False
-        door.set_pending(serial, cell)
 
     def _cell_done(self, task: Task[Any]) -> None:
         if task is not self.cell_task or self._cell_ended is None:
@@ -141,8 +156,23 @@ class Loop(SelectorEventLoop):
 
     def interrupt_cell(self) -> None:
         """Cancel the pending cell at its await, if there is one."""
-        if self.cell_task is not None:
-            self.cell_task.cancel()
+        if self.cell_task is None:
+            return
+        if self._cancelled_at == self._steps.count:
+            self._restart_cell()
+            return
+        self._cancelled_at = self._steps.count
+        self.cell_task.cancel()
+
+    def _restart_cell(self) -> None:
+        """Raise KeyboardInterrupt in the pending cell by a new task.
+
+        An interrupt that hits a callback of somebody else's may cost a wake-up that the cell's task waits for; cancelling that
+        task would then wait for ever. The coroutine is sound, so another task goes on with it.
+        """
+        old = self._steps
+        old.retired = True
+        self._start_task(Steps(old.coroutine, old.serial, old.cell, KeyboardInterrupt()))
 
     def woken(self) -> None:
         """wake_fd is readable: SIGINT came while the loop waited in an await cell."""
@@ -173,7 +203,7 @@ class Loop(SelectorEventLoop):
         if task.done():
             self._cell_done(task)
         else:
-            task.cancel()
+            self._restart_cell()
 
     def stop_serving(self) -> None:
         self.exiting = True

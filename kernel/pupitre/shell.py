@@ -12,6 +12,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, CBool, Instance, Type, Unicode, default, observe
 
 from . import door, parent
+from .history import HistoryManager
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .wire import describe, publish
 
@@ -78,6 +79,10 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def init_virtualenv(self) -> None:
         """Nothing: the interpreter was chosen by the kernel's own options."""
+
+    def init_history(self) -> None:
+        self.history_manager = HistoryManager(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
 
     def init_display_pub(self) -> None:
         super().init_display_pub()

@@ -24,7 +24,7 @@ def publish(
     Raises what jsonout.encode raises, before anything is sent. In a forked child nothing is sent.
     """
     serial, message = to or parent.current()
-    header = b"" if parent.is_kept(serial) or message is parent.NOBODY else message.raw
+    header = b"" if message is parent.NOBODY or parent.is_kept(serial) else message.raw
     parts = [msg_type.encode(), topic, header, encode(metadata) if metadata else _EMPTY, encode(content), *buffers]
     if not door.is_child():
         door.send(door.PUBLISH, 0, serial, parts)

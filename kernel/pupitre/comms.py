@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Comms: two-way channels between a library in the kernel and its half in the client (ipywidgets).
+
+The `comm` package does the bookkeeping; here are the messages. It is imported when the first library asks for it
+(imports.py calls install()), because most sessions never do.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import comm
+from comm.base_comm import BaseComm, CommManager
+
+from .wire import publish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .kernel import IPythonKernel
+    from .parent import Parent
+
+
+def _contiguous(buffers: "Sequence[Any] | None") -> list[memoryview]:
+    views = [memoryview(one) for one in buffers or ()]
+    if not all(view.contiguous for view in views):
+        raise ValueError("the buffers of a message must be contiguous")
+    return views
+
+
+class Comm(BaseComm):  # type: ignore[misc]
+    """A comm whose messages go out on iopub."""
+
+    def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any) -> None:
+        content = {"data": data if data is not None else {}, "comm_id": self.comm_id, **keys}
+        publish(msg_type, content, metadata=metadata, buffers=_contiguous(buffers), topic=self.topic)
+
+
+class Comms:
+    """Serves the comm messages and comm_info_request."""
+
+    def __init__(self, kernel: "IPythonKernel") -> None:
+        self.kernel = kernel
+
+    @property
+    def manager(self) -> CommManager:
+        return comm.get_comm_manager()
+
+    def info(self, message: "Parent") -> dict[str, Any]:
+        """Content of comm_info_reply: the open comms, of one target if the request names it."""
+        target = message["content"].get("target_name")
+        comms = {
+            name: {"target_name": one.target_name}
+            for name, one in list(self.manager.comms.items())
+            if target is None or one.target_name == target
+        }
+        return {"status": "ok", "comms": comms}
+
+    def handle(self, message: "Parent") -> None:
+        """comm_open, comm_msg or comm_close. Handlers are user code; their errors are logged by the comm package."""
+        serve = getattr(self.manager, message["msg_type"])
+        serve(None, message.identity, message)
+
+
+def install() -> None:
+    """Make the comm package create our comms."""
+    comm.create_comm = Comm
