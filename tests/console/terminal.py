@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`jupyter console` in a real pseudo-terminal, read as a person reads it: text without its colours.
 
-Everything waits for text with a deadline; nothing sleeps. When the text does not come, the error shows what came instead.
+Everything waits for text with a deadline; nothing sleeps. When the text does not come, the error shows what came
+instead.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Terminal:
         except pexpect.TIMEOUT as error:
             raise AssertionError(f"the console did not end; it said:\n{self.said}") from error
         self._child.wait()
-        return self._child.exitstatus
+        status: int | None = self._child.exitstatus
+        return status
 
     def close(self) -> None:
         """End the console, and its kernel with it, whatever they were doing."""

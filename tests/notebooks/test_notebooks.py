@@ -31,7 +31,12 @@ def run(page: str, kernel_name: str) -> Cells:
     notebook = read(page)
     where = {"metadata": {"path": str(NOTEBOOKS)}}
     NotebookClient(
-        notebook, kernel_name=kernel_name, timeout=DEADLINE, startup_timeout=DEADLINE, allow_errors=True, resources=where
+        notebook,
+        kernel_name=kernel_name,
+        timeout=DEADLINE,
+        startup_timeout=DEADLINE,
+        allow_errors=True,
+        resources=where,
     ).execute()
     return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 
