@@ -1,0 +1,4 @@
+# os.abort(): reported
+# names: SIGABRT|[Aa]bort
+import os
+os.abort()

@@ -1,0 +1,5 @@
+# atexit that sleeps for an hour, then exit: either
+import atexit
+import time
+atexit.register(time.sleep, 3600)
+exit()

@@ -1,0 +1,3 @@
+# the interpreter finalised from inside: either
+import ctypes
+ctypes.pythonapi.Py_FinalizeEx()

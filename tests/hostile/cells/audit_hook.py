@@ -1,0 +1,6 @@
+# an audit hook that forbids everything: usable
+import sys
+def hook(event, arguments):
+    if event in ("compile", "exec", "import", "open", "socket.__new__"):
+        raise RuntimeError(event)
+sys.addaudithook(hook)

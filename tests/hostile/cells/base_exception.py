@@ -1,0 +1,4 @@
+# a BaseException of its own: usable
+class Stop(BaseException):
+    pass
+raise Stop

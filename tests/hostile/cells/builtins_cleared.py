@@ -1,0 +1,3 @@
+# vars(builtins).clear(): either
+import builtins
+vars(builtins).clear()

@@ -1,0 +1,2 @@
+# del __builtins__: usable
+del __builtins__

@@ -1,0 +1,3 @@
+# asyncio.CancelledError in a plain cell: usable
+import asyncio
+raise asyncio.CancelledError

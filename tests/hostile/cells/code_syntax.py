@@ -1,0 +1,2 @@
+# no Python at all: usable
+)(*&^%$ this is not Python ][

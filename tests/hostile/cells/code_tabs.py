@@ -1,0 +1,4 @@
+# mixed indentation: usable
+if True:
+	x = 1
+        y = 2

@@ -1,0 +1,4 @@
+# the connection file deleted: usable
+import os
+import sys
+os.unlink(sys.argv[-1])

@@ -1,0 +1,4 @@
+# no environment: usable
+import os
+os.environ.clear()
+os.unsetenv("PATH")

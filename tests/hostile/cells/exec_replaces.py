@@ -1,0 +1,3 @@
+# the process replaced by another program: reported
+import os
+os.execv("/bin/true", ["true"])

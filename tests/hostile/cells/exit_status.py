@@ -1,0 +1,4 @@
+# os._exit(3): reported
+# names: 3
+import os
+os._exit(3)

@@ -1,0 +1,2 @@
+# GeneratorExit: usable
+raise GeneratorExit

@@ -1,0 +1,2 @@
+# input() where the client allows none: usable
+input("anybody there? ")

@@ -1,0 +1,2 @@
+# the shell's kernel is None: usable
+get_ipython().kernel = None

@@ -1,0 +1,2 @@
+# KeyboardInterrupt raised by hand: usable
+raise KeyboardInterrupt("by hand")

@@ -1,0 +1,3 @@
+# the running loop closed: usable
+import asyncio
+asyncio.get_running_loop().close()

@@ -1,0 +1,3 @@
+# the running loop stopped: usable
+import asyncio
+asyncio.get_running_loop().stop()

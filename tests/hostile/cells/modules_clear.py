@@ -1,0 +1,3 @@
+# sys.modules.clear(): usable
+import sys
+sys.modules.clear()

@@ -1,0 +1,3 @@
+# sys.modules replaced by a list: usable
+import sys
+sys.modules = []

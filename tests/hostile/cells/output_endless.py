@@ -1,0 +1,4 @@
+# endless output, then Stop pressed: usable
+# interrupt: 2
+while True:
+    print("x" * 200)

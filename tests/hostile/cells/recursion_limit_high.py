@@ -1,0 +1,7 @@
+# endless recursion with the limit at a billion: either
+# deadline: 20
+import sys
+sys.setrecursionlimit(10**9)
+def down(n):
+    return down(n + 1) + 1
+down(0)

@@ -1,0 +1,5 @@
+# __repr__ raises SystemExit: usable
+class Odd:
+    def __repr__(self):
+        raise SystemExit(1)
+Odd()

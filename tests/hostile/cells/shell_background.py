@@ -1,0 +1,2 @@
+# a background job of a shell: usable
+!sleep 30 &

@@ -1,0 +1,2 @@
+# the shell's singleton forgotten: usable
+type(get_ipython()).clear_instance()

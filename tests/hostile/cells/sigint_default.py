@@ -1,0 +1,3 @@
+# SIGINT with its default action: usable
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)

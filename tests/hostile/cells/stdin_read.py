@@ -1,0 +1,4 @@
+# sys.stdin read to its end: usable
+import sys
+sys.stdin.read()
+open(0, closefd=False).read()

@@ -1,0 +1,5 @@
+# closed sys.stdout and sys.stderr: usable
+import sys
+sys.stdout.close()
+sys.stderr.close()
+print("x")

@@ -1,0 +1,4 @@
+# sys.stdout is None: usable
+import sys
+sys.stdout = None
+print("nobody reads this")

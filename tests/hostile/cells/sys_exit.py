@@ -1,0 +1,3 @@
+# sys.exit(3): usable
+import sys
+sys.exit(3)

@@ -1,0 +1,3 @@
+# the main thread ended under Python: either
+import ctypes
+ctypes.CDLL(None).syscall(60, 0)

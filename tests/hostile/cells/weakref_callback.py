@@ -1,0 +1,8 @@
+# __del__ that raises and revives: usable
+class Undead:
+    def __del__(self):
+        global undead
+        undead = self
+        raise RuntimeError("not yet")
+undead = Undead()
+del undead

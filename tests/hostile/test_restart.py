@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Restart out of a hostile state: a shutdown_request ends the kernel in time, and nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hostile_kernel import HostileKernel
+
+SAY = "print('now', flush=True)\n"  # what each state prints once it is reached
+SHOUT = "def shout():\n    while True: print('now')\n"
+REFUSE = "def no(*args): raise RuntimeError\n"
+STATES = {
+    "gil_held": SAY + "sum(range(10**10))",
+    "busy_loop": SAY + "while True: pass",
+    "catches_everything": SAY + "while True:\n try:\n  while True: pass\n except BaseException: pass",
+    "signals_blocked": "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n"
+    + SAY
+    + "time.sleep(60)",
+    "signals_ignored": "import signal, time\nfor n in 1, 2, 15: signal.signal(n, signal.SIG_IGN)\n"
+    + SAY
+    + "time.sleep(60)",
+    "stopped": SAY + "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+    "endless_print": SHOUT + "shout()",
+    "awaiting": SAY + "import asyncio\nawait asyncio.sleep(60)",
+    "atexit_sleeps": SAY + "import atexit, time\natexit.register(time.sleep, 60)",
+    "modules_cleared": SAY + "import sys\nsys.modules.clear()",
+    "descriptors_closed": SAY + "import os, time\nos.closerange(3, 4000)\ntime.sleep(60)",
+    "loop_closed": SAY + "import asyncio\nasyncio.get_running_loop().close()",
+    "threads": SHOUT + "import threading\nfor _ in range(50): threading.Thread(target=shout).start()",
+    "subprocess": SAY + "import subprocess\nsubprocess.run(['sleep', '60'])",
+    "shell": SAY + "!sleep 60",
+    "background": SAY + "import subprocess\njob = subprocess.Popen(['sleep', '60'])",
+    "forked": SAY + "import os, time\nif os.fork() == 0: time.sleep(60)",
+    "traced": SAY + REFUSE + "import sys\nsys.settrace(no)",
+    "input": SAY + "input('?')",
+}
+LIMIT_SECONDS = 1.5
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_shutdown(state: str, tmp_path: Path) -> None:
+    with HostileKernel(tmp_path) as kernel:
+        kernel.wait_until_ready()
+        running = kernel.follow(kernel.execute(STATES[state]), 10, stop=("stream",))
+        assert "stream" in running.types, str(running)
+        begun = time.monotonic()
+        kernel.client.shutdown(restart=True)
+        assert kernel.ended(), f"{state}: the process lives on"
+        took = time.monotonic() - begun
+        left = [pid for pid in kernel.leftovers() if not gone_soon(pid)]
+        assert took <= LIMIT_SECONDS, f"{state}: took {took:.2f} s"
+        assert not left, f"{state}: left behind {left}"
+
+
+def gone_soon(pid: int) -> bool:
+    """A process that is being killed is given half a second to be gone."""
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("state", ["idle", "gil_held", "stopped", "signals_blocked", "subprocess", "forked"])
+def test_front_killed(state: str, tmp_path: Path) -> None:
+    """SIGKILL to the process Jupyter knows: everything below it is gone within half a second."""
+    with HostileKernel(tmp_path) as kernel:
+        kernel.wait_until_ready()
+        kernel.follow(kernel.execute(STATES.get(state, "print('now')")), 10, stop=("stream",))
+        kernel.process.kill()
+        kernel.process.wait(timeout=5)
+        left = [pid for pid in kernel.leftovers() if not gone_soon(pid)]
+        assert not left, f"{state}: left behind {left}"
