@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a person does in JupyterLab, as verbs: open a notebook, run a cell, press a button, read what is shown.
 
-Every wait is Playwright's own, with the deadline set in conftest.py. Where JupyterLab's markup must be known, it is known
-here and in no test.
+Every wait is Playwright's own, with the deadline set in conftest.py. Where JupyterLab's markup must be known, it is
+known here and in no test.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ class LabPage:
         expect(self.prompt(cell)).to_have_text(re.compile(r"^\[\d+\]:$"))
         return cell
 
+    def run_all(self) -> None:
+        """Run every cell from the toolbar's menu entry, and wait until the last that holds code has a number."""
+        self.page.locator(".lm-MenuBar").get_by_text("Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        expect(self._notebook.locator(".jp-InputPrompt", has_text="[*]:")).to_have_count(0)
+
     @staticmethod
     def prompt(cell: Locator) -> Locator:
         """`[*]:` while the cell runs, then its number."""
@@ -115,6 +121,11 @@ class LabPage:
     def accept_dialog(self) -> None:
         self.dialog.locator("button.jp-mod-accept").click()
         expect(self.dialog).to_have_count(0)
+
+    def hide_side_bars(self) -> None:
+        """Leave the page to the notebook."""
+        self.page.keyboard.press("Control+b")
+        expect(self.page.locator("#jp-left-stack")).to_be_hidden()
 
     def picture(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,9 +92,9 @@ class LabServer:
         for path in own.values():
             Path(path).mkdir(exist_ok=True)
         for name, settings in _SETTINGS.items():
-            path = directory / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(settings))
+            file = directory / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(settings))
         return {**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def _read_log(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -23,7 +24,8 @@ Cells = dict[str, list[NotebookNode]]
 
 
 def read(page: str) -> NotebookNode:
-    return nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4)
+    notebook: NotebookNode = nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4)
+    return notebook
 
 
 def run(page: str, kernel_name: str) -> Cells:
@@ -45,7 +47,7 @@ def text(outputs: list[NotebookNode], stream: str = "stdout") -> str:
     return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == stream)
 
 
-def shown(outputs: list[NotebookNode], mime: str) -> list[str]:
+def shown(outputs: list[NotebookNode], mime: str) -> list[Any]:
     """What the outputs hold in this MIME type, in order."""
     return [output.data[mime] for output in outputs if "data" in output and mime in output.data]
 
