@@ -93,6 +93,8 @@ void
 buf_consume(struct buf *b, size_t n)
 {
 	assert(n <= b->size);
+	if (n == 0)
+		return;
 	memmove(b->data, b->data + n, b->size - n);
 	b->size -= n;
 }

@@ -55,6 +55,16 @@ within_rate(unsigned *ret_left_out)
 	return 1;
 }
 
+/* What a client sent may stand in a line, but may not end it. */
+static void
+replace_controls(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+	}
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
@@ -65,10 +75,10 @@ log_line(enum log_level level, const char *format, ...)
 	int used = snprintf(line, sizeof line, "%s: %s: ", program_name, level_names[level]);
 	va_list args;
 	va_start(args, format);
-	int text = vsnprintf(line + used, sizeof line - (size_t)used - 32, format, args);
+	vsnprintf(line + used, sizeof line - (size_t)used - 32, format, args);
 	va_end(args);
+	replace_controls(line + used);
 	size_t size = strlen(line);
-	(void)text;
 	if (left_out > 0)
 		size += (size_t)snprintf(line + size, 30, " left_out=%u", left_out);
 	line[size++] = '\n';

@@ -9,6 +9,15 @@
 #define READ_SIZE ((size_t)64 * 1024)
 #define KEEP_SIZE ((size_t)64 * 1024) /* an empty reader gives back what it has above this */
 
+/* Undo a half-made append, so that a queue of frames survives the one that did not fit. */
+static int
+take_back(struct buf *out, size_t size, struct err *e)
+{
+	out->size = size;
+	out->failed = false;
+	return err_memory(e);
+}
+
 int
 frame_encode_head(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
                   struct err *e)
@@ -30,10 +39,8 @@ frame_encode_head(struct buf *out, const struct frame_header *header, const stru
 		uint32_t size = (uint32_t)parts[i].size;
 		buf_append(out, &size, sizeof size);
 	}
-	if (out->failed) {
-		out->size = before;
-		return err_memory(e);
-	}
+	if (out->failed)
+		return take_back(out, before, e);
 	return 0;
 }
 
@@ -46,10 +53,8 @@ frame_encode(struct buf *out, const struct frame_header *header, const struct fr
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		buf_append(out, parts[i].data, parts[i].size);
-	if (out->failed) {
-		out->size = before;
-		return err_memory(e);
-	}
+	if (out->failed)
+		return take_back(out, before, e);
 	return 0;
 }
 
@@ -113,6 +118,8 @@ frame_reader_fill(struct frame_reader *r, int fd, struct err *e)
 	size_t room = wanted != SIZE_MAX && wanted > r->bytes.size ? wanted - r->bytes.size : 0;
 	if (room < READ_SIZE)
 		room = READ_SIZE;
+	if (room > r->bytes.maximum - r->bytes.size)
+		room = r->bytes.maximum - r->bytes.size;
 	if (buf_reserve(&r->bytes, room) < 0) {
 		r->bytes.failed = false;
 		return err_memory(e);
