@@ -94,6 +94,15 @@ over_limit(struct streams *s, uint32_t serial, size_t size)
 	return s->cell_bytes > STREAMS_CELL_MAX;
 }
 
+/* When the text that waits is to be sent: at once after a pause, but a line that is not finished gets a moment to become so. */
+static long long
+due(const struct streams *s)
+{
+	long long interval = s->sent_ms + STREAMS_INTERVAL_MS;
+	long long moment = s->text.data[s->text.size - 1] == '\n' ? 0 : clock_ms() + STREAMS_LINE_MS;
+	return s->due_ms != 0 && s->due_ms < moment ? s->due_ms : interval > moment ? interval : moment;
+}
+
 void
 streams_add(struct front *f, enum stream stream, uint32_t serial, const char *text, size_t size)
 {
@@ -114,8 +123,8 @@ streams_add(struct front *f, enum stream stream, uint32_t serial, const char *te
 	}
 	if (s->text.size >= STREAMS_MESSAGE_SIZE)
 		streams_flush(f);
-	else if (s->due_ms == 0)
-		s->due_ms = s->sent_ms + STREAMS_INTERVAL_MS;
+	else
+		s->due_ms = due(s);
 }
 
 void
