@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import comm
 from comm.base_comm import BaseComm, CommManager
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Unicode
+from traitlets import Dict as DictTrait
+from traitlets.config import LoggingConfigurable
 
 from .wire import publish
 
@@ -63,3 +67,28 @@ class Comms:
 def install() -> None:
     """Make the comm package create our comms."""
     comm.create_comm = Comm
+
+
+class LegacyComm(Comm, LoggingConfigurable):  # type: ignore[misc]
+    """ipykernel.comm.Comm of old: the same, as a configurable with traits, for libraries that subclass it."""
+
+    kernel = AnyTrait()
+    comm_id = Unicode()
+    primary = Bool(True)
+
+    def __init__(self, target_name: str = "", data: Any = None, metadata: Any = None, buffers: Any = None, **kwargs: Any) -> None:
+        LoggingConfigurable.__init__(self, **{name: kwargs.pop(name) for name in ("parent", "config", "log") if name in kwargs})
+        self.kernel = kwargs.pop("kernel", None)
+        BaseComm.__init__(self, target_name, data, metadata, buffers, **kwargs)
+
+
+class LegacyCommManager(CommManager, LoggingConfigurable):  # type: ignore[misc]
+    """ipykernel.comm.CommManager: the manager of the comm package with traits."""
+
+    kernel = AnyTrait()
+    comms = DictTrait()
+    targets = DictTrait()
+
+    def __init__(self, **kwargs: Any) -> None:
+        LoggingConfigurable.__init__(self, **kwargs)
+        CommManager.__init__(self)

@@ -14,7 +14,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Bool
 
-from . import parent
+from . import door, parent
 from .wire import publish
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -62,8 +62,6 @@ class ParentMixin:
     """set_parent and parent_header, as ipykernel's publishers have them."""
 
     def set_parent(self, message: Any) -> None:
-        from . import door
-
         door.parent.set(parent.adopt(message))
 
     @property

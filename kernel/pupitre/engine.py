@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where the worker enters Python: main() builds the application and serves requests until the front says EXIT."""
 
-from json import loads
+import builtins
 import sys
+from json import loads
 from typing import Any
 
 from . import lean  # noqa: F401 - first: it decides what asyncio and IPython bring along
-from . import door
+from . import door, imports
 from .app import IPKernelApp
 from .info import kernel_info
 from .jsonout import encode
@@ -23,7 +24,7 @@ def main(start_json: bytes) -> int:
     loop = Loop()
     app = build(start, loop)
     kernel = app.kernel
-    door.protect()
+    protect()
     door.set_handler(kernel.handle, kernel.fail)
     try:
         door.call_user(0, 0, app.run_startup_code)
@@ -36,13 +37,23 @@ def main(start_json: bytes) -> int:
 
 def build(start: dict[str, Any], loop: Loop) -> IPKernelApp:
     """The application with its shell and kernel, ready to serve."""
+    imports.install()
     let_cells_run_loops(loop)
     app = IPKernelApp.instance()
     app.kernel = IPythonKernel.instance(parent=app, loop=loop)
     app.kernel.ident = start.get("ident", "")
+    app.kernel.session.session = start.get("session", "")
+    app.connection_file = start.get("connection_file", "")
     app.initialize(list(start.get("arguments") or []))
     app.kernel.begin(app.shell)
     return app
+
+
+def protect() -> None:
+    """Tell C what must not be broken. IPython itself takes exit and quit out of builtins while a cell runs, so they are not part of it."""
+    hidden = {name: builtins.__dict__.pop(name) for name in ("exit", "quit") if name in builtins.__dict__}
+    door.protect()
+    builtins.__dict__.update(hidden)
 
 
 def leave(kernel: IPythonKernel) -> int:

@@ -12,6 +12,7 @@ from traitlets import Dict, Instance
 from traitlets.config.configurable import SingletonConfigurable
 
 from . import door, parent
+from .compat import Session, Socket, Thread, io_loop
 from .execute import Executor, leave_child
 from .introspect import Introspection
 from .history import WRITE_AFTER
@@ -47,6 +48,12 @@ class IPythonKernel(SingletonConfigurable):
         self._history_timer = False
         self._last_cell = 0.0
         self.stdin = Stdin(self)
+        self.session = Session("")
+        self.iopub_socket, self.stdin_socket = Socket("iopub"), Socket("stdin")
+        self.shell_stream = self.shell_socket = Socket("shell")
+        self.control_stream = Socket("control")
+        self.iopub_thread = Thread(self.iopub_socket)
+        self.eventloop: Any = None
 
     def begin(self, shell: ZMQInteractiveShell) -> None:
         """The shell exists: requests can be served from now on."""
@@ -155,6 +162,59 @@ class IPythonKernel(SingletonConfigurable):
             return serve(message)
 
         return handler
+
+    # What libraries read and call.
+
+    @property
+    def execution_count(self) -> int:
+        return self.shell.execution_count
+
+    @execution_count.setter
+    def execution_count(self, value: int) -> None:
+        self.shell.execution_count = value
+
+    def get_parent(self, channel: str | None = None) -> dict[str, Any]:
+        """The request being served, as a message. Requests on control are served by the front: on that channel there is none."""
+        return parent.NOBODY if channel == "control" else parent.current()[1]
+
+    @property
+    def _parent_header(self) -> dict[str, Any]:
+        return parent.current()[1]
+
+    @property
+    def _parent_ident(self) -> dict[str, list[bytes]]:
+        return {"shell": parent.current()[1].identity, "control": []}
+
+    def set_parent(self, ident: Any, message: Any, channel: str = "shell") -> None:
+        self.shell.set_parent(message)
+
+    def send_response(
+        self,
+        stream: Any,
+        msg_or_type: Any,
+        content: Any = None,
+        ident: Any = None,
+        buffers: Any = None,
+        track: bool = False,
+        header: Any = None,
+        metadata: Any = None,
+        channel: str | None = None,
+    ) -> dict[str, Any]:
+        """Publish a message for the cell that runs."""
+        return self.session.send(stream, msg_or_type, content, ident=ident, buffers=buffers, metadata=metadata)
+
+    @property
+    def io_loop(self) -> Any:
+        return io_loop(self)
+
+    def raw_input(self, prompt: str = "") -> str:
+        return self.stdin.raw_input(prompt)
+
+    def getpass(self, prompt: str = "", stream: Any = None) -> str:
+        return self.stdin.getpass(prompt, stream)
+
+    def do_one_iteration(self) -> None:
+        """Nothing: messages are served between cells. Old widget code calls this in a loop."""
 
     # Around cells.
 

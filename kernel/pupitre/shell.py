@@ -2,18 +2,26 @@
 """IPython's InteractiveShell with messages instead of a terminal. `get_ipython()` in a cell is a ZMQInteractiveShell."""
 
 import os
+import sys
 from contextlib import nullcontext
+from traceback import format_exception
+from types import TracebackType
 from typing import Any
 
-from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.async_helpers import _asyncio_runner
+from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
+from IPython.core.page import as_hook
+from IPython.core.payloadpage import page as payload_page
 from traitlets import Any as AnyTrait
 from traitlets import Bool, CBool, Instance, Type, Unicode, default, observe
 
 from . import door, parent
-from .history import HistoryManager
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
+from .history import HistoryManager
+from .magics import KernelMagics
+from .streams import OutStream
 from .wire import describe, publish
 
 _ENVIRONMENT = {  # !git log, !ls: colours yes, pagers no
@@ -84,6 +92,14 @@ class ZMQInteractiveShell(InteractiveShell):
         self.history_manager = HistoryManager(shell=self, parent=self)
         self.configurables.append(self.history_manager)
 
+    def init_hooks(self) -> None:
+        super().init_hooks()
+        self.set_hook("show_in_pager", as_hook(payload_page), 99)
+
+    def init_magics(self) -> None:
+        super().init_magics()
+        self.register_magics(KernelMagics)
+
     def init_display_pub(self) -> None:
         super().init_display_pub()
         # IPython's publisher registers two events to remember which cell a plot came from; ours remembers nothing.
@@ -145,7 +161,33 @@ class ZMQInteractiveShell(InteractiveShell):
         """For history_manager.exceptions. IPython would format the traceback a second time."""
         return self.last_shown.content() if self.last_shown else {"ename": type(exception).__name__, "evalue": "", "traceback": []}
 
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        """As IPython's, but an exception group is shown in the cell too; IPython prints it, so that no client sees an error."""
+        value = (exc_tuple or sys.exc_info())[1]
+        if isinstance(value, BaseExceptionGroup) and not kwargs.get("exception_only"):
+            etype, value, traceback = self._get_exc_info(exc_tuple)
+            lines = format_exception(etype, value, self._below_ipython(traceback))
+            self._showtraceback(etype, value, "".join(lines).splitlines())
+            return
+        super().showtraceback(exc_tuple, *args, **kwargs)
+
+    @staticmethod
+    def _below_ipython(traceback: TracebackType | None) -> TracebackType | None:
+        """The traceback from the cell's own frame on."""
+        here = traceback
+        while here is not None:
+            if here.tb_frame.f_locals.get("__tracebackhide__") == "__ipython_bottom__":
+                return here.tb_next
+            here = here.tb_next
+        return traceback
+
     # What libraries call.
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """%gui and %matplotlib. The kernel's loop is asyncio's; no toolkit's loop runs beside it."""
+        if gui not in (None, "", "inline", "notebook", "nbagg", "webagg", "widget", "ipympl", "agg", "asyncio"):
+            raise UsageError(f"Pupitre runs no {gui} event loop; use %matplotlib inline or %matplotlib widget")
+        self.active_eventloop = gui or None
 
     def set_next_input(self, text: str, replace: bool = False) -> None:
         """Ask the client to put `text` into the next cell, or into this one."""
@@ -158,18 +200,29 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def set_parent(self, message: Any) -> None:
         """What this context prints and shows from here on belongs to `message`."""
+        door.parent.set(self._owner(message))
+
+    @staticmethod
+    def _owner(message: Any) -> tuple[int, parent.Parent]:
+        """A parent made of `message`. One that was never a request here has no serial, so its text cannot go by the ring."""
         owner = parent.adopt(message)
-        door.parent.set(owner)
+        if owner[0] == 0 and owner[1] is not parent.NOBODY:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, OutStream):
+                    stream.slow = True
+        return owner
 
     def get_parent(self) -> dict[str, Any]:
         return parent.current()[1]
 
     def set_thread_parent(self, message: Any) -> Any:
         """As set_parent, for the calling thread only. Returns a token for reset_thread_parent."""
-        return door.parent.set(parent.adopt(message))
+        return door.parent.set(self._owner(message))
 
     def reset_thread_parent(self, token: Any) -> None:
         door.parent.reset(token)
 
 
+# Many programs ask `type(get_ipython()).__module__` whether they are in a notebook.
+ZMQInteractiveShell.__module__ = "ipykernel.zmqshell"
 InteractiveShellABC.register(ZMQInteractiveShell)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What happens when user code imports certain modules: ipykernel is ours, and comm and pdb get our additions once they are loaded.
+
+All by one finder at the front of sys.meta_path, so that nothing is imported before somebody wants it.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_LOOKALIKE = Path(__file__).parent / "lookalike" / "ipykernel"
+
+
+def _adapt_comm(module: ModuleType) -> None:
+    from .comms import install
+
+    install()
+
+
+def _adapt_pdb(module: ModuleType) -> None:
+    """IPython's debugger ends at an interrupt; the standard one would go on asking for ever."""
+    from IPython.core.debugger import InterruptiblePdb
+
+    module.Pdb = InterruptiblePdb  # type: ignore[attr-defined]
+
+
+_ADAPT: dict[str, Callable[[ModuleType], None]] = {"comm": _adapt_comm, "pdb": _adapt_pdb}
+
+
+class _Adapting:
+    """A loader that runs the real one and then the addition."""
+
+    def __init__(self, loader: Any, adapt: Callable[[ModuleType], None]) -> None:
+        self._loader, self._adapt = loader, adapt
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        made: ModuleType | None = self._loader.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._adapt(module)
+
+
+class Finder(MetaPathFinder):
+    """Finds ipykernel, and wraps the loaders of the modules in _ADAPT."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname == "ipykernel":
+            return _lookalike_spec()
+        adapt = _ADAPT.get(fullname)
+        spec = PathFinder.find_spec(fullname, path, target) if adapt is not None else None
+        if spec is not None and spec.loader is not None and adapt is not None:
+            spec.loader = _Adapting(spec.loader, adapt)  # type: ignore[assignment]
+        return spec
+
+
+def _lookalike_spec() -> ModuleSpec | None:
+    """Ours, with the real package's folders behind it on __path__ for the modules that we do not have."""
+    places = [str(_LOOKALIKE)]
+    real = PathFinder.find_spec("ipykernel")
+    if real is not None and real.submodule_search_locations is not None:
+        places += real.submodule_search_locations
+    return spec_from_file_location("ipykernel", _LOOKALIKE / "__init__.py", submodule_search_locations=places)
+
+
+def install() -> None:
+    """Begin finding. ipykernel and ipykernel.zmqshell are in sys.modules from now on, where libraries look for them."""
+    if any(isinstance(finder, Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, Finder())
+    for name, adapt in _ADAPT.items():
+        if name in sys.modules:
+            adapt(sys.modules[name])
+    for name in ("ipykernel", "ipykernel.zmqshell"):
+        _import_now(name)
+
+
+def _import_now(name: str) -> None:
+    spec = _lookalike_spec() if name == "ipykernel" else PathFinder.find_spec(name, [str(_LOOKALIKE)])
+    if spec is None or spec.loader is None:
+        return
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    package, _, last = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], last, module)
