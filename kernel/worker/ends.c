@@ -21,19 +21,17 @@ copy_high(int fd)
 	static const int floors[] = { 200, 100, 50, 20, 3 };
 	for (size_t i = 0; i < sizeof floors / sizeof *floors; i++) {
 		int high = fcntl(fd, F_DUPFD_CLOEXEC, floors[i]);
-		if (high >= 0 || errno == EBADF)
+		if (high >= 0)
 			return high;
 	}
 	return -1;
 }
 
-/* Move fd up and guard it. When there is no room it stays where it is. -1 when it is not open. */
+/* Move fd up and guard it. When there is no room it stays where it is. -1 with ERR_SYSTEM. */
 static int
 move_high(int fd, struct err *e)
 {
 	int high = copy_high(fd);
-	if (high < 0 && errno == EBADF)
-		return err_set(e, ERR_INVALID, "descriptor %d is not open: this program is started by pupitre-kernel", fd);
 	if (high >= 0)
 		close(fd);
 	else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -47,6 +45,10 @@ move_high(int fd, struct err *e)
 int
 ends_take(struct err *e)
 {
+	for (int fd = LINK_FD; fd <= LIFELINE_FD; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program", fd);
+	}
 	ends.shared = shared_map(SHARED_FD, e);
 	if (ends.shared == NULL)
 		return -1;

@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lifeline.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ends.h"
 
-static pid_t front; /* our parent at start */
+#define EXPORTED __attribute__((visibility("default")))
+
+typedef int (*mask_function)(int, const sigset_t *, sigset_t *);
+typedef int (*action_function)(int, const struct sigaction *, struct sigaction *);
+
+static pid_t front;  /* our parent at start */
+static pid_t worker; /* 0 until the lifeline is watched; children have another pid and may do as they please */
+
+/* libc's own, looked up before any user code runs. */
+static mask_function real_mask;
+static action_function real_action;
 
 static void
 kill_everything(void)
@@ -33,6 +45,44 @@ on_hang_up(int signum)
 	errno = saved;
 }
 
+/* Symbol lookup yields a data pointer; POSIX says that it holds a function's. */
+static void
+find_real(const char *name, void *function, size_t size)
+{
+	void *symbol = dlsym(RTLD_NEXT, name);
+	memcpy(function, &symbol, size);
+}
+
+static bool
+is_worker(void)
+{
+	return worker != 0 && getpid() == worker;
+}
+
+EXPORTED int
+pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+	if (real_mask == NULL)
+		find_real("pthread_sigmask", &real_mask, sizeof real_mask);
+	if (set == NULL || how == SIG_UNBLOCK || !is_worker())
+		return real_mask(how, set, before);
+	sigset_t without = *set;
+	sigdelset(&without, LIFELINE_SIGNAL);
+	return real_mask(how, &without, before);
+}
+
+EXPORTED int
+sigaction(int signum, const struct sigaction *action, struct sigaction *before)
+{
+	if (real_action == NULL)
+		find_real("sigaction", &real_action, sizeof real_action);
+	if (signum == LIFELINE_SIGNAL && action != NULL && is_worker()) {
+		errno = EINVAL;
+		return -1;
+	}
+	return real_action(signum, action, before);
+}
+
 int
 lifeline_watch(struct err *e)
 {
@@ -48,6 +98,7 @@ lifeline_watch(struct err *e)
 	if (flags < 0 || fcntl(fd, F_SETSIG, LIFELINE_SIGNAL) < 0 || fcntl(fd, F_SETOWN, getpid()) < 0 ||
 	    fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK) < 0)
 		return err_system(e, "watching the lifeline");
+	worker = getpid();
 	on_hang_up(LIFELINE_SIGNAL); /* it may have hung up before we watched */
 	return 0;
 }

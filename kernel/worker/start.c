@@ -100,11 +100,23 @@ run_main(PyObject *py_start)
 	return (int)(status & 0xff);
 }
 
+/* The exception that is set, on descriptor 2: the ring belongs to user code. A SystemExit ends the process here. */
+static void
+print_failure(void)
+{
+	PyObject *py_error = py_take_exception();
+	PyObject *py_stderr = PySys_GetObject("__stderr__"); /* borrowed */
+	if (py_stderr != NULL && PySys_SetObject("stderr", py_stderr) < 0)
+		PyErr_Clear();
+	py_put_exception(py_error);
+	PyErr_Print();
+}
+
 int
 start_engine(void)
 {
 	if (interrupt_init() < 0 || fault_init() < 0) {
-		PyErr_Print();
+		print_failure();
 		return EXIT_FAILED;
 	}
 	PyObject *py_start = receive_start();
@@ -118,7 +130,7 @@ start_engine(void)
 		PyErr_Clear();
 		return EXIT_ORPHANED;
 	}
-	PyErr_Print();
+	print_failure();
 	return EXIT_FAILED;
 }
 

@@ -161,6 +161,8 @@ stream_write(PyObject *py_self, PyObject *py_text)
 	struct stream *s = stream_of(py_self);
 	if (!is_usable(py_self, py_text))
 		return NULL;
+	if (PyUnicode_GET_LENGTH(py_text) == 0)
+		return PyLong_FromLong(0);
 	PyObject *py_parent = current_parent();
 	uint32_t serial;
 	PyObject *py_result = NULL;

@@ -33,6 +33,11 @@ DEADLINE = 20.0  # seconds any single step may take
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def python_path() -> str:
+    """The interpreter that the worker is to be: $PUPITRE_PYTHON, else ours. Its version must be that of the worker's libpython."""
+    return os.environ.get("PUPITRE_PYTHON", sys.executable)
+
+
 def worker_path() -> str:
     """$PUPITRE_WORKER, else the newest worker of the build trees."""
     named = os.environ.get("PUPITRE_WORKER")
@@ -84,7 +89,7 @@ class Front:
 
     def __post_init__(self) -> None:
         self.records: list[Record] = []
-        self.received = b""
+        self.received = bytearray()
         self.serial = 0
         self.status: int | None = None
         self.output = tempfile.TemporaryFile()  # descriptors 1 and 2
@@ -105,7 +110,7 @@ class Front:
     def _spawn(self, handed_down: list[int]) -> int:
         import fcntl
 
-        environ = {**os.environ, "PUPITRE_PYTHON": sys.executable, "PYTHONPATH": str(self.package), **self.environ}
+        environ = {**os.environ, "PUPITRE_PYTHON": python_path(), "PYTHONPATH": str(self.package), **self.environ}
         path = worker_path()
         pid = os.fork()
         if pid == 0:
@@ -244,9 +249,9 @@ class Front:
             return None
         parts = []
         for size in sizes:
-            parts.append(self.received[begin : begin + size])
+            parts.append(bytes(self.received[begin : begin + size]))
             begin += size
-        self.received = self.received[begin:]
+        del self.received[:begin]
         return Frame(type, flags, serial, position, parts)
 
     def receive(self, seconds: float = DEADLINE) -> Frame:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The worker starts as `python` would, takes frames, answers them and ends."""
 
-import json
+import subprocess
 
-from front import BYE, DONE, EXIT, HELLO, PUBLISH, REPLY, Front
+import pytest
+
+from front import Front, python_path
 
 
 def test_start_hello_request_reply_exit() -> None:
@@ -14,13 +16,73 @@ def test_start_hello_request_reply_exit() -> None:
         assert front.exit() == 7
 
 
-def test_interpreter_is_the_environments(front: Front) -> None:
-    import sys
+@pytest.mark.parametrize("expression", ["sys.executable", "sys.prefix", "sys.base_prefix", "sys.path[-3:]", "sys.flags", "sys.version"])
+def test_interpreter_is_the_environments(front: Front, expression: str) -> None:
+    asked = subprocess.run([python_path(), "-c", f"import sys; print({expression})"], capture_output=True, text=True, check=True)
+    if expression == "sys.version":
+        asked.stdout = asked.stdout.split()[0]
+        expression = "sys.version.split()[0]"
+    assert front.value(f"str({expression})") == repr(asked.stdout.strip())
 
-    assert front.value("sys.executable") == repr(sys.executable)
-    assert front.value("sys.prefix") == repr(sys.prefix)
-    assert front.value("sys.argv") == "['x', '-f', 'y']"
-    assert front.value("'' in sys.path or os.getcwd() in sys.path") == "False"
-    assert front.value("'PUPITRE_PYTHON' in os.environ") == "False"
-    assert front.value("sys.stdin.read()") == "''"
-    assert front.value("signal.getsignal(signal.SIGINT) is signal.default_int_handler") == "True"
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("sys.argv", "['x', '-f', 'y']"),
+        ("'' in sys.path or os.getcwd() in sys.path", "False"),
+        ("'PUPITRE_PYTHON' in os.environ", "False"),
+        ("sys.stdin.read()", "''"),
+        ("signal.getsignal(signal.SIGINT) is signal.default_int_handler", "True"),
+        ("_pupitre.REQUEST, _pupitre.BYE, _pupitre.PARENTS_KEPT, _pupitre.version", "(2, 21, 64, '0.1.0')"),
+        ("_pupitre.is_child()", "False"),
+        ("_pupitre.link_fd >= 200 and _pupitre.wake_fd >= 200", "True"),
+        ("faulthandler.is_enabled()", "True"),
+    ],
+)
+def test_what_user_code_finds(front: Front, expression: str, value: str) -> None:
+    assert front.value(expression) == value
+
+
+@pytest.mark.parametrize(
+    ("environ", "expression"),
+    [
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, "sys.flags.dont_write_bytecode == 1"),
+        ({"PYTHONUTF8": "1"}, "sys.flags.utf8_mode == 1"),
+        ({"PYTHONHASHSEED": "0"}, "sys.flags.hash_randomization == 0"),
+        ({"PYTHONSAFEPATH": "1"}, "sys.flags.safe_path"),
+        ({"PYTHONNOUSERSITE": "1"}, "sys.flags.no_user_site == 1"),
+        ({"LC_ALL": "C"}, "sys.flags.utf8_mode == 1 or sys.getfilesystemencoding() == 'utf-8'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_environment_variables_are_honoured(environ: dict[str, str], expression: str) -> None:
+    with Front(environ) as front:
+        front.start()
+        assert front.value(expression) == "True"
+
+
+def test_multiprocessing_spawn_and_subprocess_use_a_real_python(front: Front) -> None:
+    code = """
+import multiprocessing, subprocess
+with multiprocessing.get_context('spawn').Pool(1) as pool: result = pool.map(abs, [-1])
+result.append(subprocess.run([sys.executable, '-c', 'print(5)'], capture_output=True).stdout)
+"""
+    assert front.run(code)["result"] == "[1, b'5\\n']"
+
+
+def test_an_engine_that_cannot_be_imported_is_said(tmp_path: object) -> None:
+    from pathlib import Path
+
+    with Front(package=Path(str(tmp_path)), environ={"PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}) as front:
+        front.send(1, 0, [b"{}"])
+        status = front.wait()
+        if "No module named" in front.text():  # unless the real package is installed beside the driver
+            assert status == 4
+
+
+def test_a_worker_started_by_hand_says_so() -> None:
+    from front import worker_path
+
+    alone = subprocess.run([worker_path()], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert alone.returncode == 2
+    assert "pupitre-kernel" in alone.stderr

@@ -96,12 +96,16 @@ def fail(serial: int, error: BaseException) -> None:
     reply(serial, "error", ename="failed", evalue="".join(format_exception(error)).strip())
 
 
+def cancel(serial: int) -> None:
+    reply(serial, "error", ename="CancelledError", evalue="")
+
+
 def woken() -> None:
     os.read(_pupitre.wake_fd, 8)
     while pending:
         serial = pending.pop()
         _pupitre.set_pending(0, 0)
-        _pupitre.call_ours(serial, reply, serial, "error", ename="CancelledError", evalue="")
+        _pupitre.call_ours(serial, cancel, serial)
 
 
 def main(start: bytes) -> int:

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""SIGINT hits the student's code, and only that."""
+
+import pytest
+
+from front import IDLE_AWAIT, OURS, USER, Front
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(60)",
+        "while True: pass",
+        "import threading; threading.Lock().acquire() and threading.Lock(); l = threading.Lock(); l.acquire(); l.acquire()",
+        "import select; select.select([], [], [])",
+        "_pupitre.receive(None)",
+        "import subprocess; subprocess.run(['sleep', '60'])",
+    ],
+    ids=["sleep", "loop", "lock", "select", "receive", "subprocess"],
+)
+def test_user_code_is_interrupted(front: Front, code: str) -> None:
+    serial = front.ask(code)
+    front.wait_word("activity", USER)
+    assert (front.word("serial"), front.word("cell")) == (serial, serial)
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
+    front.wait_word("activity", OURS)
+    assert front.run("result = 1")["result"] == "1"
+
+
+def test_idle_and_our_code_are_not(front: Front) -> None:
+    for _ in range(50):
+        front.interrupt()
+    code = "for _ in range(50): os.kill(os.getpid(), signal.SIGINT); [None for _ in range(1000)]"
+    assert front.run(code, "ours")["status"] == "ok"
+    assert front.run("result = 1")["result"] == "1"
+
+
+def test_what_is_pending_when_user_code_ends_is_forgotten(front: Front) -> None:
+    # SIGINT blocked for Python: it is pending until the very end of user code.
+    code = "import threading\nclass E(Exception): pass\ndef f(*a): raise E\nsignal.signal(signal.SIGUSR1, f)"
+    front.run(code)
+    for _ in range(200):
+        serial = front.ask("pass")
+        front.interrupt()
+        assert front.reply(serial).content["status"] in ("ok", "error")
+        assert front.run("result = 1")["status"] == "ok"
+
+
+def test_an_interrupt_asked_for_before_user_code_begins(front: Front) -> None:
+    front.set_word("interrupt_serial", 1)
+    assert front.run("result = 1")["ename"] == "KeyboardInterrupt"
+    assert front.word("interrupt_serial") == 0
+    assert front.run("result = 1")["status"] == "ok"
+
+
+def test_an_interrupt_meant_for_another_request_does_nothing(front: Front) -> None:
+    front.set_word("interrupt_serial", 9)
+    assert front.run("result = 1")["status"] == "ok"
+
+
+def test_a_waiting_await_cell_is_woken(front: Front) -> None:
+    serial = front.ask("", "await")
+    front.wait_word("activity", IDLE_AWAIT)
+    assert (front.word("serial"), front.word("cell")) == (serial, serial)
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "CancelledError"
+
+
+def test_an_early_interrupt_wakes_an_await_cell(front: Front) -> None:
+    front.set_word("interrupt_serial", 1)
+    serial = front.ask("", "await")
+    assert front.reply(serial).content["ename"] == "CancelledError"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)",
+        "signal.signal(signal.SIGINT, lambda *a: print('mine'))",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+        "signal.set_wakeup_fd(-1)",
+        "import ctypes; ctypes.CDLL(None).signal(2, 1)",
+    ],
+    ids=["ignore", "default", "own", "mask", "wakeup", "libc"],
+)
+def test_signals_are_put_right_for_the_next_cell(front: Front, code: str) -> None:
+    assert front.run(code)["status"] == "ok"
+    front.interrupt()  # outside user code: nothing
+    serial = front.ask("import time; time.sleep(60)")
+    front.wait_word("activity", USER)
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
+    assert front.value("signal.getsignal(signal.SIGINT) is signal.default_int_handler") == "True"
+
+
+def test_a_handler_of_the_users_serves_within_its_cell(front: Front) -> None:
+    code = "hit = []\nsignal.signal(signal.SIGINT, lambda *a: hit.append(1))\nos.kill(os.getpid(), signal.SIGINT)\nresult = hit"
+    assert front.run(code)["result"] == "[1]"
+
+
+def test_asyncio_run_cancels_and_gives_sigint_back(front: Front) -> None:
+    code = "import asyncio\nasyncio.run(asyncio.sleep(60))"
+    serial = front.ask(code)
+    front.wait_word("activity", USER)
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
+
+
+def press_until(front: Front, serial: int, presses: int) -> str:
+    """Press again whenever the cell says that it swallowed one."""
+    for number in range(presses):
+        front.interrupt()
+        wanted = "caught\n" * (number + 1)
+        while front.printed(serial) != wanted:
+            ready = front.link.recv(1, 0x42) if number else b""  # MSG_PEEK | MSG_DONTWAIT
+            if ready:
+                break
+    ename: str = front.reply(serial).content["ename"]
+    return ename
+
+
+def test_a_second_press_insists(front: Front) -> None:
+    code = """
+import time
+print('begin', file=sys.stderr)
+while True:
+    try: time.sleep(0.01)
+    except: print('caught')
+"""
+    serial = front.ask(code)
+    while "begin" not in front.printed(serial, 2):
+        pass
+    front.interrupt()
+    while "caught" not in front.printed(serial):
+        pass
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
+
+
+def test_two_presses_before_the_first_is_noticed_raise_once(front: Front) -> None:
+    code = """
+caught = 0
+for _ in range(3):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        [None for _ in range(100)]
+    except KeyboardInterrupt:
+        caught += 1
+result = caught
+"""
+    content = front.run(code)
+    assert content.get("result") in (None, "3")
+    assert front.run("result = 1")["status"] == "ok"
+
+
+def test_nested_calls_restore_what_was(front: Front) -> None:
+    code = """
+def inner(): pass
+seen = []
+_pupitre.call_user(5, 6, lambda: None)
+os.kill(os.getpid(), signal.SIGINT)
+[None for _ in range(100)]
+"""
+    assert front.run(code)["ename"] == "KeyboardInterrupt"
+    assert front.word("activity") == OURS
+
+
+def test_call_user_belongs_to_the_main_thread(front: Front) -> None:
+    code = """
+import threading
+seen = []
+def call():
+    try: _pupitre.call_user(1, 1, print)
+    except RuntimeError as error: seen.append(str(error))
+t = threading.Thread(target=call); t.start(); t.join()
+result = len(seen)
+"""
+    assert front.run(code)["result"] == "1"
+
+
+def test_a_storm_loses_no_reply(front: Front) -> None:
+    import threading
+
+    stop = threading.Event()
+
+    def storm() -> None:
+        while not stop.is_set():
+            front.interrupt()
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    try:
+        for _ in range(300):
+            content = front.run("sum(range(2000)); print('x')")
+            assert content["status"] == "ok" or content["ename"] == "KeyboardInterrupt", content
+    finally:
+        stop.set()
+        thread.join()
+    assert front.run("result = 1")["result"] == "1"
