@@ -5,42 +5,80 @@ The name is that of ipykernel's application, because `c.IPKernelApp...` stands i
 'IPKernelApp' in get_ipython().config.
 """
 
+import atexit
+import os
 import sys
-from typing import Any
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.profiledir import ProfileDir
 from IPython.core.shellapp import InteractiveShellApp, shell_aliases, shell_flags
-from traitlets import Bool, Instance, Type, Unicode
+from traitlets import Bool, Instance, Integer, Type, Unicode
+from traitlets.config import Config
 
 from .display import ZMQDisplayPublisher
 from .history import HistoryManager
 from .kernel import IPythonKernel
 from .shell import ZMQInteractiveShell
 
-_ALIASES = {**base_aliases, **shell_aliases}
-_FLAGS = {**base_flags, **shell_flags}
+_ALIASES = {**base_aliases, **shell_aliases, "user": "IPKernelApp.username"}
+_FLAGS = {
+    **base_flags,
+    **shell_flags,
+    "no-stdout": ({"IPKernelApp": {"no_stdout": True}}, "do not show what is written to sys.stdout"),
+    "no-stderr": ({"IPKernelApp": {"no_stderr": True}}, "do not show what is written to sys.stderr"),
+}
+_FRONT = "Kept for configuration files; the front (pupitre-kernel) has its own option."
 
 
-class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
+class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[misc]
     """The application. `initialize(arguments)`, then `run_startup_code()`."""
 
     name = "ipython-kernel"
     aliases = _ALIASES
     flags = _FLAGS
-    classes = [ZMQInteractiveShell, ProfileDir, ZMQDisplayPublisher, HistoryManager, IPythonKernel]
+    classes = [IPythonKernel, ZMQInteractiveShell, ProfileDir, ZMQDisplayPublisher, HistoryManager]
 
     kernel_class = Type(IPythonKernel).tag(config=True)
     shell_class = Type(ZMQInteractiveShell)
     kernel = Instance(IPythonKernel, allow_none=True)
     connection_file = Unicode("").tag(config=True)
-    quiet = Bool(True).tag(config=True)
+    no_stdout = Bool(False).tag(config=True)
+    no_stderr = Bool(False).tag(config=True)
+
+    ip = Unicode("", help=_FRONT).tag(config=True)
+    transport = Unicode("tcp", help=_FRONT).tag(config=True)
+    username = Unicode("username", help=_FRONT).tag(config=True)
+    quiet = Bool(True, help=_FRONT).tag(config=True)
+    capture_fd_output = Bool(True, help=_FRONT).tag(config=True)
+    parent_handle = Integer(0, help=_FRONT).tag(config=True)
+    trio_loop = Bool(False, help="Accepted and ignored: the main loop is asyncio's.").tag(config=True)
 
     def initialize(self, argv: list[str] | None = None) -> None:
-        """Parse options and configuration, make the shell. SystemExit(2) for an option nobody knows."""
-        super().initialize(argv)
+        """Parse options and configuration, make the shell. TraitError for a value that does not fit."""
+        # A cell must never wait for a window that nobody can see.
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        try:
+            super().initialize(argv)
+        except (OSError, SystemExit) as error:
+            if isinstance(error, SystemExit) and error.code != 1:
+                raise
+            self._use_temporary_directory(error)
+            super().initialize(argv)
+        if "IPKernelApp" not in self.config:
+            self.config["IPKernelApp"] = Config()
         self.init_path()
         self.init_shell()
+
+    def _use_temporary_directory(self, error: BaseException) -> None:
+        """The home directory is missing, full or read-only: work without it, and say so."""
+        place = mkdtemp(prefix="pupitre-ipython-")
+        atexit.register(rmtree, place, ignore_errors=True)
+        self.log.warning("no IPython directory (%s): using %s for this session", error, place)
+        self.profile_dir = None
+        self.config.pop("ProfileDir", None)
+        self.ipython_dir = os.environ["IPYTHONDIR"] = place
 
     def init_crash_handler(self) -> None:
         """None: an exception that reaches the top of this process is printed to descriptor 2 by C."""
@@ -51,8 +89,13 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
 
     def run_startup_code(self) -> None:
         """GUI and matplotlib options, extensions, startup files, exec_lines, -c: user code, in IPython's order."""
-        self.init_gui_pylab()
-        self.init_extensions()
-        self.init_code()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for method in (self.init_gui_pylab, self.init_extensions, self.init_code):
+            try:
+                method()
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                self.shell.showtraceback()
+        for silenced, name in ((self.no_stdout, "stdout"), (self.no_stderr, "stderr")):
+            if silenced:
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - lives as long as the process

@@ -2,11 +2,15 @@
 """Where the worker enters Python: main() builds the application and serves requests until the front says EXIT."""
 
 import builtins
+import logging
+import os
 import sys
 from json import loads
 from typing import Any
 
 from . import lean  # noqa: F401 - first: it decides what asyncio and IPython bring along
+from traitlets import TraitError
+
 from . import door, imports
 from .app import IPKernelApp
 from .info import kernel_info
@@ -16,22 +20,30 @@ from .loop import Loop, let_cells_run_loops
 from .streams import OutStream
 
 
+LOG = logging.getLogger("pupitre")
+_USAGE = 2  # exit status, as documented for pupitre-kernel
+
+
 def main(start_json: bytes) -> int:
     """Serve one kernel. `start_json`: the content of the START frame. Returns the exit status of the process."""
     start = loads(start_json)
     sys.argv = list(start.get("argv") or [""])
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
-    loop = Loop()
-    app = build(start, loop)
-    kernel = app.kernel
+    try:
+        app = build(start, Loop())
+    except (TraitError, SystemExit) as error:
+        text = " ".join(str(error).split())
+        os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
+        return _USAGE
+    kernel: IPythonKernel = app.kernel
     protect()
     door.set_handler(kernel.handle, kernel.fail)
     try:
         door.call_user(0, 0, app.run_startup_code)
-    except KeyboardInterrupt:
-        pass
+    except BaseException as error:  # startup files may raise anything; the kernel starts all the same
+        LOG.warning("startup code: %r", error)
     door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner))])
-    loop.serve()
+    kernel.loop.serve()
     return leave(kernel)
 
 
