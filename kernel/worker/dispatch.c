@@ -40,7 +40,7 @@ publish_error(uint32_t serial, const char *content)
 {
 	const struct frame_header header = { .type = FRAME_PUBLISH, .serial = serial };
 	const struct frame_part parts[] = { text_part("error"), text_part(""), text_part(""), text_part("{}"),
-		                            text_part(content) };
+					    text_part(content) };
 	return link_send(&header, parts, sizeof parts / sizeof *parts);
 }
 
@@ -51,8 +51,9 @@ answer_canned(uint32_t serial, const char *cause)
 	char content[640], type[REQUEST_TYPE_SIZE];
 	const char *asked = requests_type(serial);
 	const char *reply = reply_type(asked, type, sizeof type);
-	snprintf(content, sizeof content, "\"ename\":\"KernelError\",\"evalue\":\"%s (%s)\",\"traceback\":[\"KernelError: %s (%s)\"]",
-	         canned_evalue, cause, canned_evalue, cause);
+	snprintf(content, sizeof content,
+		 "\"ename\":\"KernelError\",\"evalue\":\"%s (%s)\",\"traceback\":[\"KernelError: %s (%s)\"]",
+		 canned_evalue, cause, canned_evalue, cause);
 	char whole[sizeof content + 64];
 	struct frame_header header = { .type = FRAME_DONE, .serial = serial };
 	if (strcmp(asked, "execute_request") == 0) {
@@ -123,8 +124,8 @@ serve(struct incoming *in)
 	if (py_handle == NULL) {
 		PyErr_SetString(PyExc_RuntimeError, "no handler is set");
 	} else {
-		py_result = PyObject_CallFunction(py_handle, "iiIO", (int)in->type, (int)in->flags, (unsigned)in->serial,
-		                                  in->py_parts);
+		py_result = PyObject_CallFunction(py_handle, "iiIO", (int)in->type, (int)in->flags,
+						  (unsigned)in->serial, in->py_parts);
 	}
 	Py_CLEAR(in->py_parts);
 	settle(py_result, in->type == FRAME_REQUEST ? in->serial : 0);

@@ -47,7 +47,8 @@ ends_take(struct err *e)
 {
 	for (int fd = LINK_FD; fd <= LIFELINE_FD; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)
-			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program", fd);
+			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program",
+				       fd);
 	}
 	ends.shared = shared_map(SHARED_FD, e);
 	if (ends.shared == NULL)

@@ -80,7 +80,8 @@ on_fatal(int signum, siginfo_t *info, void *context)
 static int
 use_alternate_stack(void)
 {
-	void *memory = mmap(NULL, ALTERNATE_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	void *memory = mmap(NULL, ALTERNATE_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+			    -1, 0);
 	stack_t stack = { .ss_sp = memory, .ss_size = ALTERNATE_STACK_SIZE };
 	if (memory != MAP_FAILED && sigaltstack(&stack, NULL) == 0)
 		return 0;
@@ -139,7 +140,8 @@ fault_mend(void)
 	bool lost = false;
 	for (size_t i = 0; i < FATAL_COUNT; i++) {
 		struct sigaction now;
-		if (sigaction(fatal_signals[i], NULL, &now) == 0 && (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN))
+		if (sigaction(fatal_signals[i], NULL, &now) == 0 &&
+		    (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN))
 			lost = true;
 	}
 	if (!lost)

@@ -87,9 +87,8 @@ default_int_handler(PyObject *py_module, PyObject *py_args)
 	return NULL;
 }
 
-static PyMethodDef default_int_handler_def = {
-	"default_int_handler", default_int_handler, METH_VARARGS, "The default handler for SIGINT: it raises KeyboardInterrupt."
-};
+static PyMethodDef default_int_handler_def = { "default_int_handler", default_int_handler, METH_VARARGS,
+					       "The default handler for SIGINT: it raises KeyboardInterrupt." };
 
 static void
 install_handler(void)
@@ -145,7 +144,8 @@ put_signals_right(void)
 	bool ours = py_handler == py_default_handler;
 	Py_DECREF(py_handler);
 	if (!ours) {
-		PyObject *py_result = PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
+		PyObject *py_result =
+			PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
 		if (py_result == NULL)
 			return -1;
 		Py_DECREF(py_result);

@@ -98,15 +98,14 @@ static int
 lock_sending(void)
 {
 	while (pthread_mutex_trylock(&sending) != 0) {
-		int failure;
-		Py_BEGIN_ALLOW_THREADS
+		PyThreadState *py_state = PyEval_SaveThread();
 		struct timespec until;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += SLICE_MS * 1000000L;
 		until.tv_sec += until.tv_nsec / 1000000000L;
 		until.tv_nsec %= 1000000000L;
-		failure = pthread_mutex_clocklock(&sending, CLOCK_MONOTONIC, &until);
-		Py_END_ALLOW_THREADS
+		int failure = pthread_mutex_clocklock(&sending, CLOCK_MONOTONIC, &until);
+		PyEval_RestoreThread(py_state);
 		if (failure == 0)
 			return 0;
 		if (PyErr_CheckSignals() < 0)
@@ -123,9 +122,9 @@ send_all(struct outgoing *o)
 		return -1;
 	int failure = push(o);
 	while (failure == EAGAIN) {
-		Py_BEGIN_ALLOW_THREADS
+		PyThreadState *py_state = PyEval_SaveThread();
 		failure = push_waiting(o);
-		Py_END_ALLOW_THREADS
+		PyEval_RestoreThread(py_state);
 		if (failure == EAGAIN && PyErr_CheckSignals() < 0)
 			break;
 	}
@@ -280,11 +279,11 @@ wait_readable(const struct timespec *timeout)
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		return -1;
 	}
-	Py_BEGIN_ALLOW_THREADS
+	PyThreadState *py_state = PyEval_SaveThread();
 	struct pollfd p = { .fd = ends_get()->link, .events = POLLIN };
 	ppoll(&p, 1, timeout, &before);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	Py_END_ALLOW_THREADS
+	PyEval_RestoreThread(py_state);
 	return PyErr_CheckSignals();
 }
 

@@ -14,7 +14,7 @@
 #include "link.h"
 #include "module.h"
 
-#define EXIT_FAILED 4  /* no worker: see the front's exit codes */
+#define EXIT_FAILED 4 /* no worker: see the front's exit codes */
 #define EXIT_ORPHANED 1
 #define FINISH_SECONDS 1 /* for atexit functions and threads of user code */
 

@@ -48,9 +48,9 @@ put_record(const struct ring_record *record, const char *text)
 	bool bell;
 	while (!ring_put(shared, record, text, &bell)) {
 		ring_the_bell();
-		Py_BEGIN_ALLOW_THREADS
+		PyThreadState *py_state = PyEval_SaveThread();
 		ring_wait_room(shared, SLICE_MS);
-		Py_END_ALLOW_THREADS
+		PyEval_RestoreThread(py_state);
 		if (PyErr_CheckSignals() < 0)
 			return -1;
 	}
@@ -76,10 +76,9 @@ static int
 write_descriptor(uint32_t number, const char *text, size_t size)
 {
 	struct err e = ERR_INIT;
-	int failure;
-	Py_BEGIN_ALLOW_THREADS
-	failure = fd_write_all((int)number, text, size, &e);
-	Py_END_ALLOW_THREADS
+	PyThreadState *py_state = PyEval_SaveThread();
+	int failure = fd_write_all((int)number, text, size, &e);
+	PyEval_RestoreThread(py_state);
 	if (failure < 0)
 		PyErr_SetString(PyExc_OSError, e.text);
 	return failure;
@@ -118,8 +117,8 @@ put_text(uint32_t number, uint32_t serial, PyObject *py_text)
 static PyObject *
 current_parent(void)
 {
-	PyObject *py_parent;
-	if (PyContextVar_Get(py_parent_variable, py_default_parent == NULL ? Py_None : py_default_parent, &py_parent) < 0)
+	PyObject *py_default = py_default_parent == NULL ? Py_None : py_default_parent, *py_parent;
+	if (PyContextVar_Get(py_parent_variable, py_default, &py_parent) < 0)
 		return NULL;
 	return py_parent;
 }
@@ -230,8 +229,10 @@ stream_start(PyObject *py_self, PyObject *py_args, PyObject *py_keywords)
 
 static PyMethodDef methods[] = {
 	{ "write", stream_write, METH_O, "Write text; the number of characters." },
-	{ "write_slowly", stream_write_slowly, METH_VARARGS, "What write() does when it may not use the ring directly." },
-	{ "put", (PyCFunction)(void (*)(void))stream_put, METH_FASTCALL, "Write text under an explicit request serial." },
+	{ "write_slowly", stream_write_slowly, METH_VARARGS,
+	  "What write() does when it may not use the ring directly." },
+	{ "put", (PyCFunction)(void (*)(void))stream_put, METH_FASTCALL,
+	  "Write text under an explicit request serial." },
 	{ "close", stream_close, METH_NOARGS, "Close; later writes raise ValueError." },
 	{ 0 },
 };

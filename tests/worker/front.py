@@ -24,7 +24,15 @@ RECORD = struct.Struct("=III")  # struct ring_record, link/ring.h
 MAGIC, STATE_MAGIC = 0x31505550, 0x54535550
 PAGE, RING_SIZE = 4096, 64 * 1024
 SHARED_SIZE = 2 * PAGE + RING_SIZE
-WORDS = {"activity": 8, "generation": 12, "serial": 16, "cell": 20, "interrupt_serial": 24, "fault": 28, "fault_signal": 32}
+WORDS = {
+    "activity": 8,
+    "generation": 12,
+    "serial": 16,
+    "cell": 20,
+    "interrupt_serial": 24,
+    "fault": 28,
+    "fault_signal": 32,
+}
 FAULT_ADDRESS = 40
 HEAD, TAIL, BELL_AT, WAITING, ROOM_FUTEX = PAGE, PAGE + 64, PAGE + 128, PAGE + 132, PAGE + 136
 OURS, USER, IDLE_AWAIT = 0, 1, 2
@@ -34,7 +42,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def python_path() -> str:
-    """The interpreter that the worker is to be: $PUPITRE_PYTHON, else ours. Its version must be that of the worker's libpython."""
+    """The interpreter that the worker is to be: $PUPITRE_PYTHON, else ours. Of the same version as the worker."""
     return os.environ.get("PUPITRE_PYTHON", sys.executable)
 
 
@@ -92,7 +100,7 @@ class Front:
         self.received = bytearray()
         self.serial = 0
         self.status: int | None = None
-        self.output = tempfile.TemporaryFile()  # descriptors 1 and 2
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - descriptors 1 and 2, closed by __exit__
         self.link, link = socket.socketpair()
         self.lifeline, lifeline = socket.socketpair()
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -260,10 +268,11 @@ class Front:
         while (frame := self._take()) is None:
             left = deadline - time.monotonic()
             assert left > 0, f"no frame in time; the worker said: {self.text()}"
-            ready = select.select([self.link, self.bell] if self.drains else [self.link], [], [], left)[0]
+            watched = [self.link.fileno(), self.bell] if self.drains else [self.link.fileno()]
+            ready = select.select(watched, [], [], left)[0]
             if self.bell in ready:
                 self.drain()
-            if self.link in ready:
+            if self.link.fileno() in ready:
                 data = self.link.recv(1 << 20)
                 assert data, f"the worker closed the link: {self.text()}"
                 self.received += data

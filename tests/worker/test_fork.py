@@ -2,7 +2,6 @@
 """A child of os.fork() prints, and never answers for the kernel."""
 
 import pytest
-
 from front import Front
 
 WAIT = "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"

@@ -2,7 +2,6 @@
 """What user code destroys is mended, or kept out of its reach."""
 
 import pytest
-
 from front import Front
 
 

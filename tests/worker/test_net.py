@@ -4,7 +4,6 @@
 import json
 
 import pytest
-
 from front import DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front
 
 
@@ -122,7 +121,10 @@ def test_a_link_that_closes_ends_the_worker(front: Front) -> None:
 
 
 def test_exit_takes_a_second_at_most(front: Front) -> None:
-    front.run("import atexit, threading, time; atexit.register(time.sleep, 60); threading.Thread(target=time.sleep, args=(60,)).start()")
+    front.run(
+        "import atexit, threading, time; atexit.register(time.sleep, 60); "
+        "threading.Thread(target=time.sleep, args=(60,)).start()"
+    )
     front.send(EXIT, 0, [])
     front.receive()
     assert front.wait(3) == 7

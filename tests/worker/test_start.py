@@ -4,7 +4,6 @@
 import subprocess
 
 import pytest
-
 from front import Front, python_path
 
 
@@ -16,9 +15,13 @@ def test_start_hello_request_reply_exit() -> None:
         assert front.exit() == 7
 
 
-@pytest.mark.parametrize("expression", ["sys.executable", "sys.prefix", "sys.base_prefix", "sys.path[-3:]", "sys.flags", "sys.version"])
+@pytest.mark.parametrize(
+    "expression", ["sys.executable", "sys.prefix", "sys.base_prefix", "sys.path[-3:]", "sys.flags", "sys.version"]
+)
 def test_interpreter_is_the_environments(front: Front, expression: str) -> None:
-    asked = subprocess.run([python_path(), "-c", f"import sys; print({expression})"], capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        [python_path(), "-c", f"import sys; print({expression})"], capture_output=True, text=True, check=True
+    )
     if expression == "sys.version":
         asked.stdout = asked.stdout.split()[0]
         expression = "sys.version.split()[0]"

@@ -4,7 +4,6 @@
 import time
 
 import pytest
-
 from front import REPLY, RING_SIZE, Front
 
 
@@ -147,7 +146,9 @@ def test_slow_and_old_parents_go_through_write_slowly(front: Front) -> None:
 
 
 def test_large_parts_cross_whole(front: Front) -> None:
-    code = "_pupitre.send(_pupitre.PUBLISH, 0, 1, [b'x', b'', b'', b'{}', b'{}', bytes(30_000_000), memoryview(b'tail')])"
+    code = (
+        "_pupitre.send(_pupitre.PUBLISH, 0, 1, [b'x', b'', b'', b'{}', b'{}', bytes(30_000_000), memoryview(b'tail')])"
+    )
     serial = front.ask(code)
     frame = front.receive()
     assert (len(frame.parts[5]), frame.parts[6]) == (30_000_000, b"tail")

@@ -12,13 +12,13 @@ import select
 import signal
 import sys
 import traceback
-from typing import Any
+from typing import Any, ClassVar
 
 import _pupitre
 
 
 class Output(_pupitre.Stream):
-    slow_texts: list[tuple[str, int]] = []
+    slow_texts: ClassVar[list[tuple[str, int]]] = []
 
     def write_slowly(self, text: str, parent: tuple[int, Any], /) -> int:
         self.slow_texts.append((text, parent[0]))
