@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""pupitre-kernel as a person types it: one line about what is wrong, the documented exit status, a complete man page."""
+"""pupitre-kernel as a person types it: one line about what is wrong, the documented status, a complete man page."""
 
 from __future__ import annotations
 
