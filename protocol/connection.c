@@ -25,6 +25,7 @@ struct parse {
 	struct connection c;
 	struct buf rest;
 	bool ours; /* some key was one of a connection file */
+	bool has_ip;
 };
 
 int
@@ -110,6 +111,7 @@ read_ip(struct parse *p, struct json_span value, struct err *e)
 		return -1;
 	if (p->c.ip[0] == 0)
 		return err_set(e, ERR_INVALID, "\"ip\" is empty");
+	p->has_ip = true;
 	return 0;
 }
 
@@ -217,6 +219,9 @@ finish(struct parse *p, struct err *e)
 	if (!p->ours)
 		return err_set(e, ERR_INVALID,
 			       "not a connection file: \"transport\", \"ip\", \"key\" and all ports are missing");
+	if (p->c.transport == TRANSPORT_IPC && !p->has_ip)
+		return err_set(e, ERR_INVALID,
+			       "\"ip\" is missing: with \"transport\" \"ipc\" it is the path of the sockets");
 	for (size_t i = 0; i < CHANNEL_COUNT; i++) {
 		if (p->c.transport == TRANSPORT_TCP && p->c.ports[i] > TCP_PORT_MAX)
 			return err_set(e, ERR_INVALID, "\"%s\" is above %d", port_names[i], TCP_PORT_MAX);

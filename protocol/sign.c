@@ -12,8 +12,8 @@
 #define BLOCK_MAX 128u /* bytes of the longest block (sha384, sha512) */
 
 /* SHA-2 needs neither openssl.cnf nor the names and texts of everything else: 60 kB of heap less. */
-#define INIT_OPTIONS                                                                                                   \
-	(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS |               \
+#define INIT_OPTIONS                                                                                       \
+	(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS | \
 	 OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ATEXIT)
 
 /* HMAC (RFC 2104) over a message digest, rather than OpenSSL's EVP_MAC: one algorithm family less to load, and no
