@@ -6,6 +6,7 @@ The name is that of ipykernel's application, because `c.IPKernelApp...` stands i
 """
 
 import atexit
+import logging
 import os
 import sys
 from shutil import rmtree
@@ -79,6 +80,17 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         self.profile_dir = None
         self.config.pop("ProfileDir", None)
         self.ipython_dir = os.environ["IPYTHONDIR"] = place
+
+    def _configure_logging(self) -> None:
+        """The one handler that traitlets would make by logging.config, which costs more memory than all of this package."""
+        if self.logging_config:
+            super()._configure_logging()
+            return
+        log = logging.getLogger(type(self).__name__)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(self._log_formatter_cls(fmt=self.log_format, datefmt=self.log_datefmt))
+        log.handlers[:] = [handler]
+        log.setLevel(self.log_level)
 
     def init_crash_handler(self) -> None:
         """None: an exception that reaches the top of this process is printed to descriptor 2 by C."""

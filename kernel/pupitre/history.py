@@ -56,6 +56,11 @@ class HistoryManager(ipython_history.HistoryManager):
         if self.opened:
             super().new_session(conn)
 
+    @default("enabled")
+    def _enabled_by_default(self) -> bool:
+        """IPython imports sqlite3 to find out (1 MB); open() will."""
+        return True
+
     @default("db")
     def _open_db(self) -> Any:
         self.open()

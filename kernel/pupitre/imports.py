@@ -6,7 +6,6 @@ All by one finder at the front of sys.meta_path, so that nothing is imported bef
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -53,7 +52,7 @@ class _Adapting:
         self._adapt(module)
 
 
-class Finder(MetaPathFinder):
+class Finder:
     """Finds ipykernel, and wraps the loaders of the modules in _ADAPT."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -79,7 +78,7 @@ def install() -> None:
     """Begin finding. ipykernel and ipykernel.zmqshell are in sys.modules from now on, where libraries look for them."""
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
-    sys.meta_path.insert(0, Finder())
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type] - importlib.abc costs an import of importlib.resources
     for name, adapt in _ADAPT.items():
         if name in sys.modules:
             adapt(sys.modules[name])
