@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "guard.h"
 
-enum handed_down { LINK_FD = 3, BELL_FD, SHARED_FD, LIFELINE_FD };
+enum handed_down { LINK_FD = 3, BELL_FD, SHARED_FD, LIFELINE_FD, CRASH_FD };
 
 static struct ends ends = { .link = -1, .bell = -1, .lifeline = -1, .wake = -1, .crash = -1 };
 
@@ -45,7 +45,7 @@ move_high(int fd, struct err *e)
 int
 ends_take(struct err *e)
 {
-	for (int fd = LINK_FD; fd <= LIFELINE_FD; fd++) {
+	for (int fd = LINK_FD; fd <= CRASH_FD; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)
 			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program",
 				       fd);
@@ -57,15 +57,13 @@ ends_take(struct err *e)
 	ends.link = move_high(LINK_FD, e);
 	ends.bell = move_high(BELL_FD, e);
 	ends.lifeline = move_high(LIFELINE_FD, e);
+	ends.crash = move_high(CRASH_FD, e);
 	if (err_is_set(e) || fd_set_nonblocking(ends.link, 1, e) < 0)
 		return -1;
 	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake < 0)
 		return err_system(e, "eventfd");
 	ends.wake = move_high(wake, e);
-	ends.crash = copy_high(STDERR_FILENO);
-	if (ends.crash >= 0)
-		guard_protect(ends.crash);
 	return err_is_set(e) ? -1 : 0;
 }
 
@@ -81,6 +79,7 @@ ends_drop(void)
 	int *mine[] = { &ends.link, &ends.bell, &ends.lifeline, &ends.wake };
 	for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
 		fd_close(mine[i]);
+	dup3(STDERR_FILENO, ends.crash, O_CLOEXEC); /* a child's last words are not the kernel's */
 	struct shared *s = ends.shared;
 	uint32_t activity = atomic_load(&s->state.activity);
 	void *private = mmap(s, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);

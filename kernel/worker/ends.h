@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The worker's ends of what the front handed down (descriptors 3 to 6), and the two descriptors the worker adds.
+ * The worker's ends of what the front handed down (descriptors 3 to 7), and the two descriptors the worker adds.
  * They are moved out of the way (200 and up), close-on-exec, and guarded against user code (guard.h).
  * One set a process; filled by ends_take before anything else runs and read from then on, by signal handlers too.
  */
@@ -17,14 +17,14 @@ struct ends {
 	int bell;     /* eventfd: the ring wants to be read */
 	int lifeline; /* hangs up when the front dies */
 	int wake;     /* eventfd of ours: wakes the event loop after SIGINT */
-	int crash;    /* a private copy of descriptor 2, for the last words */
+	int crash;    /* memfd for the last words, read by the front after our death; descriptor 2 in a forked child */
 	struct shared *shared;
 };
 
-/* Take descriptors 3 to 6 over. 0, or -1 when they are not what pupitre-kernel hands down. */
+/* Take descriptors 3 to 7 over. 0, or -1 when they are not what pupitre-kernel hands down. */
 int ends_take(struct err *e);
 
-/* Borrowed, for the life of the process. In a forked child the descriptors are -1 and `shared` is private memory. */
+/* Borrowed, for the life of the process. In a forked child the descriptors but `crash` are -1 and `shared` is private memory. */
 const struct ends *ends_get(void);
 
 /* In a forked child: close our copies and put private memory in the place of the shared page, so that nothing

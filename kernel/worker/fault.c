@@ -123,7 +123,7 @@ fault_init(void)
 	py_enable = PyObject_GetAttrString(py_module, "enable");
 	py_disable = PyObject_GetAttrString(py_module, "disable");
 	Py_DECREF(py_module);
-	py_enable_arguments = Py_BuildValue("{s:i,s:O}", "file", crash < 0 ? 2 : crash, "all_threads", Py_False);
+	py_enable_arguments = Py_BuildValue("{s:i,s:O}", "file", crash, "all_threads", Py_False);
 #if PY_VERSION_HEX >= 0x030E0000
 	/* The C stack is walked by code that may not be called after a crash. */
 	if (py_enable_arguments != NULL && PyDict_SetItemString(py_enable_arguments, "c_stack", Py_False) < 0)

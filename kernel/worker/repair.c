@@ -42,11 +42,27 @@ is_broken(PyObject *py_then, PyObject *py_now, bool everything)
 	return everything || (PyCallable_Check(py_then) && !PyCallable_Check(py_now));
 }
 
+/* Whether `py_live` still begins as its copy `py_then` does: the usual case, told without a look-up. */
+static bool
+is_unchanged(PyObject *py_live, PyObject *py_then)
+{
+	PyObject *py_name, *py_value, *py_name_then, *py_value_then;
+	Py_ssize_t position = 0, position_then = 0;
+	while (PyDict_Next(py_then, &position_then, &py_name_then, &py_value_then)) {
+		if (!PyDict_Next(py_live, &position, &py_name, &py_value) || py_name != py_name_then ||
+		    py_value != py_value_then)
+			return false;
+	}
+	return true;
+}
+
 static void
 mend_builtins(bool everything)
 {
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
+	if (is_unchanged(py_builtins, py_builtins_then))
+		return;
 	while (PyDict_Next(py_builtins_then, &position, &py_name, &py_then)) {
 		PyObject *py_now = PyDict_GetItemWithError(py_builtins, py_name); /* borrowed */
 		if (!is_broken(py_then, py_now, everything))
@@ -63,6 +79,8 @@ mend_modules(void)
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
 	bool broken = PySys_GetObject("modules") != py_modules && PySys_SetObject("modules", py_modules) == 0;
+	if (!broken && is_unchanged(py_modules, py_modules_then))
+		return;
 	while (PyDict_Next(py_modules_then, &position, &py_name, &py_then)) {
 		PyObject *py_now = PyDict_GetItemWithError(py_modules, py_name); /* borrowed */
 		if (py_now != NULL && py_now != Py_None)
