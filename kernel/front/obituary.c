@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "front/exchange.h"
@@ -15,6 +16,14 @@
 #include "protocol/text.h"
 
 #define ENAME "KernelDied"
+#define LAST_WORDS_SIZE 16384
+#define FRAMES_MAX 20
+
+/* How faulthandler writes a frame, how IPython names a cell, and where the kernel's own frames begin. */
+#define FRAME_START "  File \""
+#define FRAME_LINE "\", line "
+#define CELL_FILE "/ipykernel_"
+#define IPYTHON_FILE "/IPython/core/interactiveshell.py"
 
 /* One line each: what happened, and what to try. */
 struct cause {
@@ -104,24 +113,43 @@ describe(struct front *f, struct cause *ret)
 	ret->advice = "To leave a cell early use `return` in a function or raise an exception.";
 }
 
-/* The innermost line of a cell in the traceback that faulthandler left on descriptor 2; 0: none. */
-static long
-faulting_line(const struct streams *s)
+/* What faulthandler wrote, NUL-terminated. */
+static void
+read_last_words(struct front *f, char text[LAST_WORDS_SIZE])
 {
-	char text[STREAMS_TAIL_SIZE + 1];
-	memcpy(text, s->tail, s->tail_size);
-	text[s->tail_size] = '\0';
-	const char *at = strstr(text, "most recent call first");
-	const char *file = at == NULL ? NULL : strstr(at, "/ipykernel_");
-	const char *line = file == NULL ? NULL : strstr(file, "\", line ");
-	return line == NULL ? 0 : strtol(line + strlen("\", line "), NULL, 10);
+	ssize_t n = pread(f->worker.crash, text, LAST_WORDS_SIZE - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+}
+
+/* The innermost line of a cell in a traceback by faulthandler, innermost first; 0: none. */
+static long
+faulting_line(const char *text)
+{
+	const char *file = strstr(text, CELL_FILE);
+	const char *line = file == NULL ? NULL : strstr(file, FRAME_LINE);
+	return line == NULL ? 0 : strtol(line + strlen(FRAME_LINE), NULL, 10);
+}
+
+/* The frames of the student's code and of what it called, as strings of the traceback. */
+static void
+write_frames(const char *text, struct buf *out)
+{
+	const char *at = strstr(text, FRAME_START);
+	for (int i = 0; at != NULL && i < FRAMES_MAX && strncmp(at, FRAME_START, strlen(FRAME_START)) == 0; i++) {
+		size_t size = strcspn(at, "\n");
+		if (memmem(at, size, IPYTHON_FILE, strlen(IPYTHON_FILE)) != NULL)
+			return;
+		text_append_json(out, at, size);
+		buf_append_string(out, ", ");
+		at += size + (at[size] == '\n');
+	}
 }
 
 static void
-write_place(struct front *f, struct buf *out)
+write_place(struct front *f, const char *last_words, struct buf *out)
 {
 	uint32_t cell = atomic_load(&f->worker.shared->state.cell);
-	long line = WIFSIGNALED(f->worker.status) ? faulting_line(&f->streams) : 0;
+	long line = faulting_line(last_words);
 	if (f->active == NULL)
 		buf_append_string(out, " while no cell was running");
 	else if (cell != 0 && line > 0)
@@ -141,11 +169,13 @@ append_member(struct buf *out, const char *name, const char *text, size_t size)
 static void
 write_error(struct front *f, struct buf *out)
 {
+	static char last_words[LAST_WORDS_SIZE];
 	struct cause cause;
 	BUF_AUTO value = BUF_INIT;
 	describe(f, &cause);
+	read_last_words(f, last_words);
 	buf_append_string(&value, "The Python of this kernel has ended");
-	write_place(f, &value);
+	write_place(f, last_words, &value);
 	buf_appendf(&value, ": %s.", cause.what);
 	append_member(out, "ename", ENAME, strlen(ENAME));
 	buf_append_string(out, ", ");
@@ -155,6 +185,7 @@ write_error(struct front *f, struct buf *out)
 	buf_appendf(&first, "\x1b[31m%s\x1b[0m: %.*s", ENAME, (int)value.size, value.data);
 	text_append_json(out, first.data, first.size);
 	buf_append_string(out, ", ");
+	write_frames(last_words, out);
 	text_append_json(out, cause.advice, strlen(cause.advice));
 	buf_append_string(out, ", ");
 	static const char closing[] = "Variables are lost; Jupyter restarts the kernel.";

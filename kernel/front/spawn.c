@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The cold start: pupitre-worker by exec. What the worker is given: 0 /dev/null, 1 and 2 pipes, 3 link, 4 bell, 5 shared memfd,
- * 6 lifeline; a session of its own; PUPITRE_PYTHON; no signal blocked or ignored.
+ * 6 lifeline, 7 memfd for the last words; a session of its own; PUPITRE_PYTHON; no signal blocked or ignored.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,7 +23,7 @@
 extern char **environ;
 
 #define FIRST_FD 3
-#define GIVEN_FDS 4 /* link, bell, shared, lifeline at 3..6 */
+#define GIVEN_FDS 5 /* link, bell, shared, lifeline, crash at 3..7 */
 
 /* The worker's ends. */
 struct ends {
@@ -64,14 +65,16 @@ make_ends(struct worker *w, struct ends *ends, struct err *e)
 	w->pipes[1] = error[0];
 	w->link = link[0];
 	w->lifeline = life[0];
-	*ends = (struct ends){ .out = out[1], .err = error[1], .given = { link[1], -1, -1, life[1] } };
-	if (!made || w->bell < 0)
+	*ends = (struct ends){ .out = out[1], .err = error[1], .given = { link[1], -1, -1, life[1], -1 } };
+	w->crash = memfd_create("pupitre-crash", MFD_CLOEXEC);
+	if (!made || w->bell < 0 || w->crash < 0)
 		return err_system(e, "cannot make the link to the worker");
 	w->shared = shared_new(&shared, e);
 	if (w->shared == NULL)
 		return -1;
 	ends->given[2] = shared;
 	ends->given[1] = fcntl(w->bell, F_DUPFD_CLOEXEC, FIRST_FD + GIVEN_FDS);
+	ends->given[4] = fcntl(w->crash, F_DUPFD_CLOEXEC, FIRST_FD + GIVEN_FDS);
 	if (raise_fd(&ends->out, e) < 0 || raise_fd(&ends->err, e) < 0)
 		return -1;
 	for (int i = 0; i < GIVEN_FDS; i++) {
@@ -196,7 +199,7 @@ execute(struct worker *w, const struct ends *ends, const char *path, char *pytho
 int
 worker_spawn(struct worker *w, const struct spawn *how, struct err *e)
 {
-	struct ends ends = { -1, -1, { -1, -1, -1, -1 } };
+	struct ends ends = { -1, -1, { -1, -1, -1, -1, -1 } };
 	char path[PATH_MAX], python[PATH_MAX];
 	char variable[PATH_MAX + sizeof "PUPITRE_PYTHON="];
 	*w = WORKER_INIT;

@@ -21,7 +21,7 @@ enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
 #define STREAMS_LINE_MS 5                        /* an unfinished line waits this long for its end */
 #define STREAMS_MESSAGE_SIZE ((size_t)64 * 1024) /* bytes of text in one message, about */
 #define STREAMS_CELL_MAX ((uint64_t)256 << 20)   /* bytes one request may print */
-#define STREAMS_TAIL_SIZE 16384                  /* last bytes of descriptor 2, kept for the death notice */
+#define STREAMS_TAIL_SIZE 512                    /* last bytes of descriptor 2, to say why a worker did not start */
 
 struct streams {
 	struct buf text;      /* waits to be sent */

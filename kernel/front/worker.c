@@ -80,6 +80,7 @@ worker_close(struct worker *w)
 	fd_close(&w->link);
 	fd_close(&w->bell);
 	fd_close(&w->lifeline);
+	fd_close(&w->crash);
 	fd_close(&w->pipes[0]);
 	fd_close(&w->pipes[1]);
 	shared_unmap(w->shared);

@@ -19,6 +19,7 @@ struct worker {
 	int link;        /* non-blocking stream of frames; -1 when closed */
 	int bell;        /* eventfd rung by the ring's producer */
 	int lifeline;    /* closing it, by dying, kills the worker's group */
+	int crash;       /* memfd into which faulthandler writes a dying worker's traceback */
 	int pipes[2];    /* its descriptors 1 and 2, non-blocking; -1 when closed */
 	struct shared *shared;
 	struct frame_reader reader;
@@ -29,7 +30,7 @@ struct worker {
 };
 
 #define WORKER_INIT                                                                                                    \
-	((struct worker){ .pidfd = -1, .link = -1, .bell = -1, .lifeline = -1, .pipes = { -1, -1 },                     \
+	((struct worker){ .pidfd = -1, .link = -1, .bell = -1, .lifeline = -1, .crash = -1, .pipes = { -1, -1 },                     \
 	                  .reader = FRAME_READER_INIT, .outgoing = BUF_INIT })
 
 struct spawn {

@@ -108,7 +108,8 @@ class Front:
         os.ftruncate(memfd, SHARED_SIZE)
         self.shared = mmap.mmap(memfd, SHARED_SIZE)
         struct.pack_into("=II", self.shared, 0, STATE_MAGIC, 1)
-        self.pid = self._spawn([link.fileno(), self.bell, memfd, lifeline.fileno()])
+        self.crash = tempfile.TemporaryFile()  # noqa: SIM115 - the last words, closed by __exit__
+        self.pid = self._spawn([link.fileno(), self.bell, memfd, lifeline.fileno(), self.crash.fileno()])
         self.pidfd = os.pidfd_open(self.pid)
         os.close(memfd)
         link.close()
@@ -131,7 +132,7 @@ class Front:
                 os.dup2(self.output.fileno(), 2)
                 for number, fd in enumerate(high, 3):
                     os.dup2(fd, number)
-                os.closerange(7, 1000)
+                os.closerange(8, 1000)
                 os.execve(path, [path], environ)
             finally:
                 os._exit(127)
@@ -152,7 +153,13 @@ class Front:
         self.link.close()
         self.lifeline.close()
         self.output.close()
+        self.crash.close()
         self.shared.close()
+
+    def last_words(self) -> str:
+        """What faulthandler wrote."""
+        self.crash.seek(0)
+        return self.crash.read().decode(errors="replace")
 
     def text(self) -> str:
         """What was written to descriptors 1 and 2."""

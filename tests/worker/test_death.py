@@ -54,16 +54,16 @@ def test_a_fatal_signal_is_recorded(front: Front, code: str, number: int, addres
     assert (front.word("fault"), front.word("fault_signal")) == (SIGNAL, number)
     if address is not None:
         assert front.fault_address() == address
-    assert "Fatal Python error" in front.text()
+    assert "Fatal Python error" in front.last_words()
     if "thread" not in code:
-        assert "in culprit" in front.text()
+        assert "in culprit" in front.last_words()
         assert front.word("activity") == 1
 
 
 def test_the_end_of_the_c_stack_is_recognised(front: Front) -> None:
     assert die(front, RECURSION) == -signal.SIGSEGV
     assert front.word("fault") == STACK
-    assert "Fatal Python error: Segmentation fault" in front.text()
+    assert "Fatal Python error: Segmentation fault" in front.last_words()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_fault_handlers_are_put_back(front: Front, disarm: str) -> None:
     assert front.run(disarm)["status"] == "ok"
     assert die(front, "import ctypes; ctypes.string_at(0)") == -signal.SIGSEGV
     assert front.word("fault") == SIGNAL
-    assert "Fatal Python error" in front.text()
+    assert "Fatal Python error" in (front.text() if "file=2" in disarm else front.last_words())
 
 
 def test_an_exit_code_is_passed_on(front: Front) -> None:
