@@ -2,6 +2,7 @@
 """The worker starts as `python` would, takes frames, answers them and ends."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from front import Front, python_path
