@@ -21,13 +21,13 @@ enum transport { TRANSPORT_TCP, TRANSPORT_IPC };
 /* Owned by the caller: connection_free wipes the key. */
 struct connection {
 	enum transport transport;
-	char *ip;                  /* host part or, for ipc, the path prefix; "*" stays "*" */
-	int ports[CHANNEL_COUNT];  /* 0 = pick one; 1..65535 for tcp, >= 1 for ipc */
-	char *signature_scheme;    /* "hmac-sha256" when absent */
-	char *key;                 /* bytes, NUL-terminated; may be "" */
+	char *ip;                 /* host part or, for ipc, the path prefix; "*" stays "*" */
+	int ports[CHANNEL_COUNT]; /* 0 = pick one; 1..65535 for tcp, >= 1 for ipc */
+	char *signature_scheme;   /* "hmac-sha256" when absent */
+	char *key;                /* bytes, NUL-terminated; may be "" */
 	size_t key_size;
-	char *kernel_name;         /* "" when absent */
-	void *rest;                /* the whole parsed object, kept for connection_write */
+	char *kernel_name; /* "" when absent */
+	void *rest;        /* the whole parsed object, kept for connection_write */
 };
 
 /* Defaults: tcp, 127.0.0.1, ports 0, hmac-sha256, no key. 0 or -1 with ERR_MEMORY. */

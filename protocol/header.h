@@ -17,9 +17,9 @@
 
 /* Owned by the caller: header_free. Strings are NUL-terminated UTF-8. */
 struct header {
-	char *msg_id;     /* never NULL after a successful header_parse */
-	char *msg_type;   /* never NULL */
-	char *session;    /* NULL when absent or not a string */
+	char *msg_id;      /* never NULL after a successful header_parse */
+	char *msg_type;    /* never NULL */
+	char *session;     /* NULL when absent or not a string */
 	char *subshell_id; /* NULL when absent or null */
 };
 
@@ -47,6 +47,6 @@ struct header_origin {
 /* Append a header of `msg_type`: msg_id `<session>_<pid>_<count>`, date now, UTC with six digits and "Z".
  * 0, or -1 with out->failed set. */
 int header_write(struct buf *out, const struct header_origin *origin, const char *msg_type, long pid,
-                 unsigned long long count);
+		 unsigned long long count);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "protocol/wire.h"
 
-#define SIGN_MAC_MAX 64u              /* bytes of the longest MAC (sha512) */
+#define SIGN_MAC_MAX 64u /* bytes of the longest MAC (sha512) */
 #define SIGN_HEX_MAX (2 * SIGN_MAC_MAX)
 
 struct signer;
@@ -34,7 +34,7 @@ struct mac {
 /* Write the signature of the four parts to ret_hex (SIGN_HEX_MAX bytes; signer_hex_size() of them are used, no NUL) and, when
  * ret_mac is not NULL, its bytes. 0, or -1 with ERR_SYSTEM. Allocates nothing that grows with the input. */
 int signer_sign(struct signer *s, const struct wire_frame parts[WIRE_SIGNED_PARTS], char *ret_hex, struct mac *ret_mac,
-                struct err *e);
+		struct err *e);
 
 /* Whether the message's signature is right, compared in constant time. True fills *ret_mac with the computed bytes (for
  * replay.h). A signature of the wrong length or not lower-case hex is false. */

@@ -28,7 +28,7 @@ struct wire_msg {
 	size_t identity_count;
 	struct wire_frame signature;
 	struct wire_frame parts[WIRE_SIGNED_PARTS]; /* by enum wire_part: what the signature covers */
-	const struct wire_frame *buffers; /* not covered by the signature */
+	const struct wire_frame *buffers;           /* not covered by the signature */
 	size_t buffer_count;
 };
 
