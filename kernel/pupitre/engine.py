@@ -13,12 +13,12 @@ from traitlets import TraitError
 
 from . import door, imports
 from .app import IPKernelApp
+from .display import ZMQDisplayHook
 from .info import kernel_info
 from .jsonout import encode
 from .kernel import IPythonKernel
 from .loop import Loop, let_cells_run_loops
 from .streams import OutStream
-
 
 LOG = logging.getLogger("pupitre")
 _USAGE = 2  # exit status, as documented for pupitre-kernel
@@ -36,6 +36,7 @@ def main(start_json: bytes) -> int:
         os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
         return _USAGE
     kernel: IPythonKernel = app.kernel
+    sys.displayhook = ZMQDisplayHook(app.shell)
     protect()
     door.set_handler(kernel.handle, kernel.fail)
     try:

@@ -18,6 +18,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, CBool, Instance, Type, Unicode, default, observe
 
 from . import door, parent
+from .compiler import CellCompiler
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .history import HistoryManager
 from .magics import KernelMagics
@@ -51,6 +52,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     displayhook_class = Type(ZMQShellDisplayHook)
     display_pub_class = Type(ZMQDisplayPublisher)
+    compiler_class = Type(CellCompiler)
     kernel = AnyTrait()
     parent_header = property(lambda self: parent.current()[1]["header"])
 
@@ -155,7 +157,10 @@ class ZMQInteractiveShell(InteractiveShell):
         self.last_shown = shown
         if self.formatting_result:
             self.format_failure = shown
-        publish("error", shown.content())
+        if door.is_child():
+            sys.stderr.write("\n".join(shown.traceback) + "\n")
+        else:
+            publish("error", shown.content())
 
     def _format_exception_for_storage(self, exception: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """For history_manager.exceptions. IPython would format the traceback a second time."""
