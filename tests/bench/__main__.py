@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Run the benchmarks: one run, one table.
 
-Exit status 0 when rows could be measured, met or missed; 1 when none could; 2 for bad usage. With --strict, 1 also when a
-target is missed."""
+Exit status 0 when rows could be measured, met or missed; 1 when none could; 2 for bad usage. With --strict, 1 also when
+a target is missed."""
 
 from __future__ import annotations
 

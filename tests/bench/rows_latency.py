@@ -13,8 +13,8 @@ from statistics import median
 
 import zmq
 
-from .peers import Kernel, Kind
-from .table import FLOOR, OURS, Bench, Figure, Figures, Goal, Result, each
+from .peers import FLOOR, Kernel, Kind
+from .table import OURS, Bench, Figure, Figures, Goal, Result, each
 from .wire import NoAnswer, RawClient, execute_content, is_idle
 
 HOLD_GIL = "sum(range(10**10))"

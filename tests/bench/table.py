@@ -104,7 +104,7 @@ class Result:
     def as_json(self) -> dict[str, object]:
         ratio, verdict = self.goal.judge(self.figures, self.paired_ratio)
         figures = {name: {"value": figure.value, "text": figure.text} for name, figure in self.figures.items()}
-        row = {"row": self.key, "what": self.what, "figures": figures, "ratio": ratio}
+        row: dict[str, object] = {"row": self.key, "what": self.what, "figures": figures, "ratio": ratio}
         return row | {"target": self.goal.text, "verdict": verdict, "not_measured": self.not_measured}
 
 

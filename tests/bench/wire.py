@@ -104,7 +104,7 @@ class RawClient:
     def receive(self, socket: zmq.Socket[bytes], seconds: float) -> list[bytes]:
         """The next message's frames. NoAnswer when the kernel dies or `seconds` pass."""
         deadline = time.monotonic() + seconds
-        while not socket.poll(max(0, min(SLICE_MS, (deadline - time.monotonic()) * 1000))):
+        while not socket.poll(max(0, min(SLICE_MS, int((deadline - time.monotonic()) * 1000)))):
             death = self._alive()
             if death and not socket.poll(0):
                 raise NoAnswer(death)

@@ -4,12 +4,16 @@
 Which kernel: $PUPITRE_KERNEL_BIN, else the kernelspec $TEST_KERNEL (default pupitre). The verdict on a cell is one of
   usable    exactly one reply and one idle in time, and the next cell, `1+1`, answers 2
   reported  the cell (or the next) shows an `error` that says what happened, is answered, and the process has ended
+  answered  as usable, but the next cell gets an error that names its cause: right only where a cell replaced parts of
+            IPython itself, which then cannot run
+  ended     the cell asked for the end: it is answered and the process exits with status 0
 and anything else raises Verdict with the messages that came.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -19,17 +23,18 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
+import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpecManager
 
 START_SECONDS = 30.0
 END_SECONDS = 5.0  # from the error that says so to the end of the process
-SLICE_SECONDS = 0.1
+SLICE_MS = 100
 NEXT_CELL = "1+1"
+OUR_OWN_FAILURE = "KernelError"  # the name of an error that blames the kernel's own code
 
 
 class Verdict(AssertionError):
@@ -110,7 +115,13 @@ class HostileKernel:
         )
         self.client = BlockingKernelClient(connection_file=self.file)
         self.client.load_connection_file()
+        self.client.session.pack = lambda content: json.dumps(
+            content, default=str
+        ).encode()  # as browsers: surrogates escaped
         self.client.start_channels(hb=False, stdin=False)
+        self._poller = zmq.Poller()
+        for channel in (self.client.shell_channel, self.client.iopub_channel):
+            self._poller.register(channel.socket, zmq.POLLIN)
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -167,18 +178,14 @@ class HostileKernel:
         return answer
 
     def _read(self, message_id: str, answer: Answer) -> bool:
-        """Take what waits on shell and iopub for this request. False when nothing came within a slice."""
-        came = False
-        for get, wait in ((self.client.get_shell_msg, 0), (self.client.get_iopub_msg, SLICE_SECONDS)):
-            with contextlib.suppress(Empty):
-                while True:
-                    message = get(timeout=0 if came else wait)
-                    came = True
-                    if message["parent_header"].get("msg_id") == message_id:
-                        answer.take(message)
-                    if answer.complete:
-                        return True
-        return came
+        """Take one message from each of shell and iopub, this request's kept. False when none came within a slice."""
+        ready = dict(self._poller.poll(SLICE_MS))
+        for channel in (self.client.shell_channel, self.client.iopub_channel):
+            if channel.socket in ready:
+                message = channel.get_msg(timeout=1)
+                if message["parent_header"].get("msg_id") == message_id:
+                    answer.take(message)
+        return bool(ready)
 
     def interrupt(self) -> None:
         """Stop, as jupyter_client does it."""
@@ -219,9 +226,19 @@ def judge(
             raise Verdict(f"more than one reply or idle: {first} then {following}")
         return "usable", ""
     for answer in (first, following):
-        if answer.errors and kernel.ended():
+        if answer.errors and _died(answer) and kernel.ended():
             return "reported", _reported(kernel, answer)
+    refused = not following.replies or following.replies[0]["status"] == "aborted"
+    if refused and first.replies[0]["status"] == "ok" and kernel.ended() and kernel.process.returncode == 0:
+        return "ended", ""
+    if following.complete and following.errors and following.errors[-1]["ename"] != OUR_OWN_FAILURE:
+        return "answered", following.said()
     raise Verdict(f"the cell: {first}\nthe next: {following}\n({_state(kernel)}) {kernel.terminal()}")
+
+
+def _died(answer: Answer) -> bool:
+    """Whether the error is the kernel's report of its own end, after which waiting for the end makes sense."""
+    return answer.errors[-1]["ename"] == "KernelDied"
 
 
 def _answer(kernel: HostileKernel, message_id: str, deadline: float, interrupt: float) -> Answer:
@@ -247,7 +264,7 @@ def _joined(a: Answer, b: Answer) -> Answer:
 
 def _is_two(reply: dict[str, Any]) -> bool:
     value = reply.get("user_expressions", {}).get("value", {})
-    return reply["status"] == "ok" and value.get("data", {}).get("text/plain") == "2"
+    return bool(reply["status"] == "ok" and value["data"]["text/plain"] == "2")
 
 
 def _reported(kernel: HostileKernel, answer: Answer) -> str:

@@ -104,13 +104,11 @@ def full_home(tmp_path: Path) -> Iterator[Path]:
         home.chmod(0o700)
         return
     with mounted(home, "size=64k,mode=700"):
-        with (home / "filler").open("wb") as filler:
-            try:
-                while True:
-                    filler.write(b"x" * 4096)
-                    filler.flush()
-            except OSError:
-                pass
+        filler = os.open(home / "filler", os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                os.write(filler, b"x" * 4096)
+        os.close(filler)
         yield home
 
 

@@ -35,6 +35,7 @@ STATES = {
     "background": SAY + "import subprocess\njob = subprocess.Popen(['sleep', '60'])",
     "forked": SAY + "import os, time\nif os.fork() == 0: time.sleep(60)",
     "traced": SAY + REFUSE + "import sys\nsys.settrace(no)",
+    "fault_handled": "import ctypes, signal\nsignal.signal(signal.SIGSEGV, print)\n" + SAY + "ctypes.string_at(0)",
     "input": SAY + "input('?')",
 }
 LIMIT_SECONDS = 1.5
@@ -50,19 +51,17 @@ def test_shutdown(state: str, tmp_path: Path) -> None:
         kernel.client.shutdown(restart=True)
         assert kernel.ended(), f"{state}: the process lives on"
         took = time.monotonic() - begun
-        left = [pid for pid in kernel.leftovers() if not gone_soon(pid)]
+        left = left_behind(kernel)
         assert took <= LIMIT_SECONDS, f"{state}: took {took:.2f} s"
         assert not left, f"{state}: left behind {left}"
 
 
-def gone_soon(pid: int) -> bool:
-    """A process that is being killed is given half a second to be gone."""
+def left_behind(kernel: HostileKernel) -> list[int]:
+    """Processes of the kernel that are still there after half a second."""
     deadline = time.monotonic() + 0.5
-    while time.monotonic() < deadline:
-        if not Path(f"/proc/{pid}").exists():
-            return True
+    while (left := list(kernel.leftovers())) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return False
+    return left
 
 
 @pytest.mark.parametrize("state", ["idle", "gil_held", "stopped", "signals_blocked", "subprocess", "forked"])
@@ -73,5 +72,5 @@ def test_front_killed(state: str, tmp_path: Path) -> None:
         kernel.follow(kernel.execute(STATES.get(state, "print('now')")), 10, stop=("stream",))
         kernel.process.kill()
         kernel.process.wait(timeout=5)
-        left = [pid for pid in kernel.leftovers() if not gone_soon(pid)]
+        left = left_behind(kernel)
         assert not left, f"{state}: left behind {left}"

@@ -1,4 +1,4 @@
-# an audit hook that forbids everything: usable
+# an audit hook that forbids everything: answered
 import sys
 def hook(event, arguments):
     if event in ("compile", "exec", "import", "open", "socket.__new__"):

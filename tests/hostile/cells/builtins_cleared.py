@@ -1,3 +1,3 @@
-# vars(builtins).clear(): either
+# vars(builtins).clear(): answered
 import builtins
 vars(builtins).clear()

@@ -1,3 +1,3 @@
-# contextvars are broken: either
+# contextvars are broken: answered
 import contextvars
 contextvars.ContextVar = contextvars.copy_context = contextvars.Context = None

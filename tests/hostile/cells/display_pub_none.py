@@ -1,2 +1,2 @@
-# no display publisher and no display hook: usable
+# no display publisher and no display hook: answered
 get_ipython().display_pub = get_ipython().displayhook = None

@@ -1,4 +1,4 @@
-# every event hook raises SystemExit: either
+# every event hook raises SystemExit: answered
 events = get_ipython().events
 def leave(*args):
     raise SystemExit(3)

@@ -1,4 +1,4 @@
-# every function of os, time and threading raises: either
+# every function of os, time and threading raises: answered
 import os
 import threading
 import time

@@ -1,4 +1,4 @@
-# traceback, linecache and inspect are broken: usable
+# traceback, linecache and inspect are broken: answered
 import inspect
 import linecache
 import traceback

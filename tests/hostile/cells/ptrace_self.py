@@ -1,4 +1,5 @@
 # a child that traces its parent, stops it and leaves: either
+# interrupt: 1
 import ctypes
 import os
 libc = ctypes.CDLL(None)

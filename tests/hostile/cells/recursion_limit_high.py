@@ -1,7 +1,7 @@
-# endless recursion with the limit at a billion: either
+# endless recursion with the limit at a million: either
 # deadline: 20
 import sys
-sys.setrecursionlimit(10**9)
+sys.setrecursionlimit(10**6)
 def down(n):
     return down(n + 1) + 1
 down(0)

@@ -1,4 +1,4 @@
-# run_cell and run_cell_async raise: either
+# run_cell and run_cell_async raise: answered
 from IPython.core.interactiveshell import InteractiveShell
 def no(*args, **kwargs):
     raise RuntimeError("no cell today")

@@ -1,4 +1,4 @@
-# every public attribute of the shell that can be set is None: either
+# every public attribute of the shell that can be set is None: answered
 shell = get_ipython()
 for name in dir(shell):
     if not name.startswith("_"):

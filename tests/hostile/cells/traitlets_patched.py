@@ -1,4 +1,4 @@
-# traitlets cannot be read any more: either
+# traitlets cannot be read any more: answered
 import traitlets
 def no(*args, **kwargs):
     raise RuntimeError("no trait today")

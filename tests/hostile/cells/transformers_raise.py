@@ -1,4 +1,4 @@
-# input and AST transformers that raise: usable
+# input and AST transformers that raise: answered
 import ast
 class Broken(ast.NodeTransformer):
     def visit(self, node):

@@ -1,4 +1,4 @@
-# attributes of types of the standard library replaced: either
+# attributes of types of the standard library replaced: answered
 import io
 import threading
 threading.Thread.start = threading.Thread.join = None
