@@ -17,11 +17,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < sizeof position)
 		return 0;
 	memcpy(position, data, sizeof position);
+	memset(&shared, 0, sizeof shared);
 	shared.ring.head = position[0];
 	shared.ring.tail = position[1];
-	size_t start = position[1] % RING_SIZE;
-	for (size_t i = 0; i < RING_SIZE; i++)
-		shared.data[(start + i) % RING_SIZE] = (char)(i < size - 16 ? data[16 + i] : 0);
+	for (size_t i = sizeof position; i < size; i++)
+		shared.data[(position[1] + i - sizeof position) % RING_SIZE] = (char)data[i];
 	for (size_t steps = 0; (got = ring_take(&shared, &record, text, &e)) == 1; steps++) {
 		require(steps <= RING_SIZE / sizeof record && record.size <= RING_TEXT_MAX);
 		require(ring_position(&shared) - ring_taken(&shared) <= RING_SIZE);
