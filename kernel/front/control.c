@@ -3,6 +3,7 @@
  * What the front answers itself, on either channel and without asking Python. Jupyter messaging protocol, "Messages on the
  * control channel" and "Kernel info", "Connect".
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -48,6 +49,23 @@ serve_usage(struct front *f, struct request *r)
 		exchange_end(f, r, &(struct reply){ .content = { content.data, content.size } });
 }
 
+static void
+announce_shutdown(struct front *f, const struct request *r, const char *content)
+{
+	struct err e = ERR_INIT;
+	char topic[64];
+	int size = snprintf(topic, sizeof topic, "kernel.%s.shutdown", session_ident(f->session));
+	struct outgoing out = {
+		.channel = CHANNEL_IOPUB,
+		.msg_type = "shutdown_reply",
+		.topic = { topic, (size_t)size },
+		.parent = r->wire.parts[WIRE_HEADER],
+		.content = { content, strlen(content) },
+	};
+	if (session_send(f->session, &out, NULL, &e) < 0)
+		log_error("event=lost type=shutdown_reply reason=\"%s\"", e.text);
+}
+
 /* Reply first, then tell everybody on iopub, then idle; the worker's own last words may follow. */
 static void
 serve_shutdown(struct front *f, struct request *r)
@@ -58,16 +76,16 @@ serve_shutdown(struct front *f, struct request *r)
 	const char *content = contents[restart];
 	exchange_begin(f, r);
 	exchange_reply(f, r, &(struct reply){ .content = { content, strlen(content) } });
-	exchange_publish(f, "shutdown_reply", r->wire.parts[WIRE_HEADER], content, strlen(content));
+	announce_shutdown(f, r, content);
 	exchange_end(f, r, NULL);
 	shutdown_begin(f, restart);
 }
 
-/* A debugger that was not started answers with an empty object. */
 static void
 serve_debug(struct front *f, struct request *r)
 {
-	exchange_answer(f, r, "{}", 2);
+	exchange_begin(f, r);
+	exchange_fail(f, r, "NotImplementedError", "this kernel has no debugger");
 }
 
 static void
