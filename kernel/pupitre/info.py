@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.core import release
 
-PROTOCOL_VERSION = "5.3"
+PROTOCOL_VERSION = "5.4"
 
 _LINKS = (
     ("Python Reference", "https://docs.python.org/{}.{}".format(*sys.version_info)),
