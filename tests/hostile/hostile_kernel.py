@@ -115,9 +115,8 @@ class HostileKernel:
         )
         self.client = BlockingKernelClient(connection_file=self.file)
         self.client.load_connection_file()
-        self.client.session.pack = lambda content: json.dumps(
-            content, default=str
-        ).encode()  # as browsers: surrogates escaped
+        # As browsers do: lone surrogates cross as escapes.
+        self.client.session.pack = lambda content: json.dumps(content, default=str).encode()
         self.client.start_channels(hb=False, stdin=False)
         self._poller = zmq.Poller()
         for channel in (self.client.shell_channel, self.client.iopub_channel):
@@ -231,8 +230,8 @@ def judge(
     refused = not following.replies or following.replies[0]["status"] == "aborted"
     if refused and first.replies[0]["status"] == "ok" and kernel.ended() and kernel.process.returncode == 0:
         return "ended", ""
-    if following.complete and following.errors and following.errors[-1]["ename"] != OUR_OWN_FAILURE:
-        return "answered", following.said()
+    if following.complete and following.replies[0].get("ename", OUR_OWN_FAILURE) != OUR_OWN_FAILURE:
+        return "answered", following.said() or str(following.replies[0])
     raise Verdict(f"the cell: {first}\nthe next: {following}\n({_state(kernel)}) {kernel.terminal()}")
 
 
@@ -264,7 +263,8 @@ def _joined(a: Answer, b: Answer) -> Answer:
 
 def _is_two(reply: dict[str, Any]) -> bool:
     value = reply.get("user_expressions", {}).get("value", {})
-    return bool(reply["status"] == "ok" and value["data"]["text/plain"] == "2")
+    text: str | None = value.get("data", {}).get("text/plain")
+    return text == "2"
 
 
 def _reported(kernel: HostileKernel, answer: Answer) -> str:

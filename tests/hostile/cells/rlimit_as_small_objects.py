@@ -1,4 +1,5 @@
 # out of memory one small object at a time: either
+# interrupt: 4
 import resource
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)
