@@ -71,8 +71,12 @@ answer_canned(uint32_t serial, const char *cause)
 		parts[count++] = text_part("{}");
 		parts[count++] = text_part(whole);
 	}
-	if (link_send(&header, parts, count) < 0)
-		PyErr_Clear(); /* the front is gone: the lifeline ends us */
+	if (link_send(&header, parts, count) == 0)
+		return;
+	/* Without an answer the front would wait for ever; a death it can report. If it is gone, the lifeline ends us. */
+	if (PyErr_ExceptionMatches(PyExc_MemoryError))
+		Py_FatalError("no memory to answer a request");
+	PyErr_Clear();
 }
 
 /* The exception that is set, or one that says that none is but the request has no answer. */
@@ -121,7 +125,9 @@ static void
 serve(struct incoming *in)
 {
 	PyObject *py_result = NULL;
-	if (py_handle == NULL) {
+	if (in->py_parts == NULL) {
+		/* no memory for the frame: the exception is set */
+	} else if (py_handle == NULL) {
 		PyErr_SetString(PyExc_RuntimeError, "no handler is set");
 	} else {
 		py_result = PyObject_CallFunction(py_handle, "iiIO", (int)in->type, (int)in->flags,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The worker's ends of what the front handed down (descriptors 3 to 7), and the two descriptors the worker adds.
+ * The worker's ends of what the front handed down (descriptors 3 to 7), and the one descriptor the worker adds.
  * They are moved out of the way (200 and up), close-on-exec, and guarded against user code (guard.h).
  * One set a process; filled by ends_take before anything else runs and read from then on, by signal handlers too.
  */

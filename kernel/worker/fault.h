@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The last words: a fatal signal is recorded in the state page, then faulthandler writes the Python traceback to a
- * private copy of descriptor 2, which the front reads, and the process dies by that signal.
+ * memfd that the front reads afterwards, and the process dies by that signal.
  */
 #ifndef PUPITRE_WORKER_FAULT_H
 #define PUPITRE_WORKER_FAULT_H

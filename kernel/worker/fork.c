@@ -48,18 +48,33 @@ flush(const char *name)
 	Py_XDECREF(py_result);
 }
 
+/* What `python` would exit with. Shows the exception, on sys.stderr, whose child side writes to descriptor 2. */
+static int
+exit_status(PyObject *py_error)
+{
+	PyErr_Clear();
+	if (py_error == NULL)
+		return 0;
+	if (PyErr_GivenExceptionMatches(py_error, PyExc_SystemExit)) {
+		PyObject *py_code = PyObject_GetAttrString(py_error, "code");
+		if (py_code == NULL || py_code == Py_None)
+			return 0;
+		if (PyLong_Check(py_code))
+			return (int)PyLong_AsLong(py_code) & 0xff;
+	}
+	PyObject *py_traceback = PyException_GetTraceback(py_error);
+	PyErr_Display(NULL, py_error, py_traceback);
+	Py_XDECREF(py_traceback);
+	return 1;
+}
+
 _Noreturn void
 fork_end_child(PyObject *py_error)
 {
-	PyErr_Clear();
-	if (py_error != NULL) {
-		/* Through the stream, whose child side writes to descriptor 2. */
-		py_put_exception(Py_NewRef(py_error));
-		PyErr_WriteUnraisable(NULL);
-	}
+	int status = exit_status(py_error);
 	flush("stdout");
 	flush("stderr");
 	flush("__stdout__");
 	flush("__stderr__");
-	_exit(py_error == NULL ? 0 : 1);
+	_exit(status);
 }

@@ -17,8 +17,8 @@ int fork_watch(struct err *e);
 /* Whether this process is such a child. */
 bool fork_is_child(void);
 
-/* End such a child, for it came back to where only the worker goes on: status 0, or 1 with the traceback of py_error
- * (borrowed, may be NULL) on descriptor 2. Flushes Python's own stdout and stderr. */
+/* End such a child, for it came back to where only the worker goes on: status 0, that of a SystemExit, or 1 with the
+ * traceback of py_error (borrowed, may be NULL) on descriptor 2. Flushes Python's own stdout and stderr. */
 _Noreturn void fork_end_child(PyObject *py_error);
 
 #endif

@@ -191,10 +191,9 @@ accept_decoded(struct incoming *ret)
 		PyErr_NoMemory();
 		return -1;
 	}
-	PyObject *py_parts = copy_parts(&decoded);
-	if (py_parts == NULL)
-		return -1;
-	*ret = (struct incoming){ .type = h->type, .flags = h->flags, .serial = h->serial, .py_parts = py_parts };
+	*ret = (struct incoming){
+		.type = h->type, .flags = h->flags, .serial = h->serial, .py_parts = copy_parts(&decoded)
+	};
 	return 1;
 }
 
@@ -325,7 +324,7 @@ link_receive_method(PyObject *py_module, PyObject *py_timeout)
 		if (got < 0)
 			return NULL;
 		if (got > 0)
-			return make_frame(&in);
+			return in.py_parts == NULL ? NULL : make_frame(&in);
 		long long left = until - clock_ms();
 		if (seconds >= 0 && left <= 0)
 			Py_RETURN_NONE;

@@ -10,7 +10,7 @@
 #include "compat.h"
 #include "link/frame.h"
 
-/* A frame that came in. py_parts: a list of bytes. */
+/* A frame that came in. py_parts: a list of bytes; NULL when there was no memory for it, with MemoryError set. */
 struct incoming {
 	uint16_t type, flags;
 	uint32_t serial;

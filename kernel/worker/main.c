@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * pupitre-worker: the process that runs the student's code. Started by pupitre-kernel with descriptors 3 = link,
- * 4 = bell, 5 = shared memory, 6 = lifeline, as the leader of a session of its own.
+ * 4 = bell, 5 = shared memory, 6 = lifeline, 7 = last words, as the leader of a session of its own.
  * One thread, Python's main thread. What it is made of, in the order it is set up:
  *   ends       the descriptors           lifeline   dies with the front      fork      children never answer
  *   start      CPython                   module     _pupitre                 interrupt SIGINT

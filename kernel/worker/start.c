@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,6 +42,8 @@ configure(PyConfig *config)
 	if (PyStatus_Exception(status))
 		return status;
 	status = PyConfig_SetBytesString(config, &config->executable, python);
+	if (!PyStatus_Exception(status))
+		status = PyConfig_SetBytesArgv(config, 1, (char *const[]){ (char *)(uintptr_t)python });
 	unsetenv("PUPITRE_PYTHON"); /* it is between the front and us: what user code starts must not inherit it */
 	return status;
 }
@@ -89,6 +92,9 @@ static int
 run_main(PyObject *py_start)
 {
 	PyObject *py_engine = PyImport_ImportModule("pupitre.engine");
+	if (py_engine == NULL)
+		log_error("error=\"cannot import pupitre.engine\" python=%d.%d.%d", PY_MAJOR_VERSION, PY_MINOR_VERSION,
+			  PY_MICRO_VERSION);
 	PyObject *py_result = py_engine == NULL ? NULL : PyObject_CallMethod(py_engine, "main", "O", py_start);
 	Py_XDECREF(py_engine);
 	if (py_result == NULL)

@@ -13,7 +13,7 @@ WAIT = "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
         ("print('child')", 0),
         ("print('child'); raise ValueError('oh')", 1),
         ("print('child'); os._exit(3)", 3),
-        ("print('child'); raise SystemExit(4)", 1),
+        ("print('child'); raise SystemExit(4)", 4),
         ("print('child'); _pupitre.dispatch()", 1),
         ("print('child'); os.execvp('true', ['true'])", 0),
     ],

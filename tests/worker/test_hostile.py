@@ -106,3 +106,38 @@ def test_few_descriptors(limit: int) -> None:
             assert front.value("1") == "1"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_memory_left_is_answered_or_reported(front: Front) -> None:
+    code = """
+import resource
+pages = int(open('/proc/self/statm').read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + 8_000_000, -1))
+hoard = []
+for size in (1 << 20, 1 << 16, 1 << 12, 256, 16):
+    try:
+        while True: hoard.append(bytearray(size))
+    except MemoryError:
+        pass
+raise MemoryError
+"""
+    serial = front.ask(code)
+    try:
+        assert front.reply(serial).content["status"] == "error"
+    except AssertionError as error:
+        assert "closed the link" in str(error)
+        assert front.wait() == -6
+        assert front.word("fault_signal") == 6
+
+
+@pytest.mark.parametrize("hook", ["settrace", "setprofile"])
+def test_a_tracer_that_raises(front: Front, hook: str) -> None:
+    front.run(f"def tracer(*arguments): raise ValueError\nsys.{hook}(tracer)")
+    assert front.run("result = 1")["result"] == "1"
+
+
+def test_a_class_that_breaks_when_it_is_collected(front: Front) -> None:
+    front.run("class Bad:\n  def __del__(self): raise ValueError\nimport builtins; builtins.print = None; x = Bad()")
+    assert front.run("sys.stdout = Bad(); del x; import gc; gc.collect()")["status"] == "ok"
+    assert front.run("sys.stdout = None")["mended"] == ["sys.stdout"]
+    assert front.value("1") == "1"
