@@ -4,8 +4,6 @@
 IPython makes the MIME bundles; here they become messages. Unlike IPython's own publishers, these keep no second copy of every output.
 """
 
-import builtins
-import sys
 from collections.abc import Callable
 from threading import local
 from typing import Any
@@ -163,7 +161,7 @@ class ZMQShellDisplayHook(ParentMixin, DisplayHook):
 
 
 class ZMQDisplayHook:
-    """sys.displayhook outside cells (code.interact, background tasks): the plain repr, as a result message."""
+    """sys.displayhook outside cells (background tasks): the plain repr, as a result message. Leaves `_` to IPython."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
@@ -171,7 +169,5 @@ class ZMQDisplayHook:
     def __call__(self, value: Any) -> None:
         if value is None:
             return
-        builtins._ = value  # type: ignore[attr-defined]
-        sys.stdout.flush()
         content = {"execution_count": self.shell.execution_count, "data": {"text/plain": repr(value)}, "metadata": {}}
         publish("execute_result", content)

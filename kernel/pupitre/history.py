@@ -20,6 +20,11 @@ BUSY_TIMEOUT = 0.25  # seconds that sqlite waits for another process's lock
 LOCKED_MAX = 5  # write-outs in a row that may find the database locked
 
 
+def _storable(text: str) -> str:
+    """`text` as sqlite takes it: half an emoji that somebody typed becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 class _NoThread(ipython_history.HistorySavingThread):
     """Takes the place of IPython's saving thread while HistoryManager.__init__ runs. Never started."""
 
@@ -129,6 +134,7 @@ class HistoryManager(ipython_history.HistoryManager):
         """Write what waits. Never raises: cells that cannot be written now are tried again, then kept in memory."""
         if not self.has_unwritten:
             return
+        self.db_input_cache = [(line, _storable(source), _storable(raw)) for line, source, raw in self.db_input_cache]
         inputs, outputs = list(self.db_input_cache), list(self.db_output_cache)
         self.open()
         try:

@@ -87,6 +87,7 @@ class OutStream(door.Stream):
     def write_slowly(self, text: str, owner: tuple[int, Any], /) -> int:
         """Called by write() when `slow` is set or the parent is old. Returns len(text)."""
         serial, message = owner
+        size = len(text)
         for hook in list(getattr(self._hooks, "list", ())):
             shown = hook(
                 {
@@ -98,13 +99,13 @@ class OutStream(door.Stream):
                 }
             )
             if shown is None:
-                return len(text)
+                return size
             text = shown["content"]["text"]
         if parent.is_kept(serial) or message is parent.NOBODY:
             self.put(serial, text)
         else:
             publish("stream", {"name": self.name, "text": text}, to=owner, topic=b"stream." + self.name.encode())
-        return len(text)
+        return size
 
     def register_hook(self, hook: Hook) -> None:
         """`hook(message)` sees what this thread writes and returns it, changed or not, or None to keep it."""
