@@ -27,7 +27,7 @@ struct connection {
 	char *key;                /* bytes, NUL-terminated; may be "" */
 	size_t key_size;
 	char *kernel_name; /* "" when absent */
-	void *rest;        /* the whole parsed object, kept for connection_write */
+	char *rest;        /* the members we do not know, as text for connection_write; NULL when none */
 };
 
 /* Defaults: tcp, 127.0.0.1, ports 0, hmac-sha256, no key. 0 or -1 with ERR_MEMORY. */

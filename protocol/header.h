@@ -15,12 +15,13 @@
 
 #define HEADER_PROTOCOL_VERSION "5.4"
 
-/* Owned by the caller: header_free. Strings are NUL-terminated UTF-8. */
+/* Owned by the caller: header_free. Strings are NUL-terminated UTF-8; an escaped NUL or lone surrogate in one is U+FFFD here, so that it equals
+ * no name of ours. */
 struct header {
 	char *msg_id;      /* never NULL after a successful header_parse */
 	char *msg_type;    /* never NULL */
 	char *session;     /* NULL when absent or not a string */
-	char *subshell_id; /* NULL when absent or null */
+	char *subshell_id; /* NULL when absent or null; the JSON text of what is neither that nor a string */
 };
 
 /* Parse a header frame: exactly one JSON object, depth <= LIMIT_JSON_DEPTH, with string msg_id and msg_type; all other keys
