@@ -78,6 +78,7 @@ class Door(ModuleType):
         self.failed: Callable[..., Any] | None = None
         self.on_send: Callable[[Frame], None] | None = None
         self.entered: list[tuple[int, int]] = []
+        self.interrupt_entries: dict[int, int] = {}  # serial: which entry into user code is interrupted
 
     # What the engine calls.
 
@@ -136,6 +137,10 @@ class Door(ModuleType):
         saved, self.activity = self.activity, USER
         self.entered.append((serial, cell))
         try:
+            if serial in self.interrupt_entries:
+                self.interrupt_entries[serial] -= 1
+                if self.interrupt_entries[serial] == 0:
+                    raise KeyboardInterrupt
             return func(*args)
         finally:
             self.activity = saved
