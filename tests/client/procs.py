@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a kernel is made of, seen from outside through /proc and pidfds. Waiting is always for an event, with a deadline."""
+
+import ctypes
+import os
+import select
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, pinned by a pidfd so that its number cannot come to mean another."""
+
+    pid: int
+    name: str
+    pidfd: int = field(compare=False)
+
+    def __del__(self) -> None:
+        os.close(self.pidfd)
+
+    @classmethod
+    def open(cls, pid: int) -> "Process | None":
+        """None when it is gone already."""
+        try:
+            pidfd = os.pidfd_open(pid)
+            return cls(pid, Path(f"/proc/{pid}/comm").read_text().strip(), pidfd)
+        except OSError:
+            return None
+
+    def gone(self, seconds: float) -> bool:
+        """Wait until it has ended (a zombie has)."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def status(self, key: str) -> list[int]:
+        """One numeric line of /proc/PID/task/*/status, one value per thread."""
+        values = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            for line in (task / "status").read_text().splitlines():
+                if line.startswith(key + ":"):
+                    values.append(int(line.split()[1]))
+        return values
+
+    def switches(self) -> int:
+        """How often any of its threads was scheduled so far."""
+        return sum(self.status("voluntary_ctxt_switches")) + sum(self.status("nonvoluntary_ctxt_switches"))
+
+    def rss(self) -> int:
+        """Resident bytes; 0 when it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except OSError:
+            return 0
+        return int(fields[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            pass
+    return found
+
+
+def family(pid: int) -> list[Process]:
+    """The process and all its descendants, parents first."""
+    order = [pid]
+    for parent in order:
+        order += children(parent)
+    return [process for process in map(Process.open, order) if process]
+
+
+def time_until_gone(processes: Iterable[Process], deadline: float) -> float:
+    """Seconds until all have ended. Fails at the deadline."""
+    begin = time.monotonic()
+    for process in processes:
+        left = begin + deadline - time.monotonic()
+        assert process.gone(max(left, 0)), f"{process.name} ({process.pid}) still runs after {deadline} s"
+    return time.monotonic() - begin
+
+
+class FileWatch:
+    """Wakes up when something happens in a file's directory (inotify)."""
+
+    EVENTS = 0x2 | 0x8 | 0x80 | 0x100  # modified, closed after writing, moved to, created
+
+    def __init__(self, path: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        assert self.fd >= 0
+        assert libc.inotify_add_watch(self.fd, os.fsencode(path.parent), self.EVENTS) >= 0
+
+    def __enter__(self) -> "FileWatch":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.fd)
+
+    def wait(self, seconds: float) -> None:
+        """Return after the next event."""
+        assert select.select([self.fd], [], [], seconds)[0], f"nothing was written within {seconds} s"
+        os.read(self.fd, 65536)

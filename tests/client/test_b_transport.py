@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Specification table, section B: sockets, iopub_welcome, heartbeat, transports."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launch import Kernel, connection_content
+from raw import CHANNELS, Client, within
+
+Launch = Callable[..., Kernel]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_b_transports_serve_all_five_channels(launch: Launch, transport: str) -> None:
+    client = launch(transport=transport).client()
+    assert client.ok("1").text == "1"
+    assert client.request("kernel_info_request", channel="control").status == "ok"
+    client.heartbeat()
+    msg_id = client.execute("input('q')", allow_stdin=True)
+    client.answer("a", client.recv_input_request(msg_id))
+    assert client.collect(msg_id).text == "'a'"
+
+
+def test_b_welcome_of_everything(client: Client, shared_kernel: Kernel) -> None:
+    """XPUB_VERBOSE: the second subscriber to a topic is welcomed as the first is. No identity frame for the empty topic."""
+    second = shared_kernel.client(wait=False)
+    welcome = second.recv("iopub", "iopub_welcome")
+    assert welcome.content == {"subscription": ""}
+    assert welcome.parent == {} and welcome.metadata == {}
+    assert welcome.identities in ([], [b""])
+    third = shared_kernel.client(wait=False)
+    assert third.recv("iopub", "iopub_welcome").content == {"subscription": ""}
+
+
+def test_b_welcome_of_a_topic(shared_kernel: Kernel) -> None:
+    """Carries the topic as its first frame, so that a subscriber to it sees it."""
+    client = shared_kernel.client(wait=False, topic=b"kernel.")
+    welcome = client.recv("iopub", "iopub_welcome")
+    assert welcome.identities == [b"kernel."]
+    assert welcome.content == {"subscription": "kernel."}
+
+
+def test_b_welcome_not_for_bytes_that_are_no_text(shared_kernel: Kernel) -> None:
+    client = shared_kernel.client(wait=False, topic=b"\xff\xfe")
+    client.sockets["iopub"].subscribe(b"kernel")
+    assert client.recv("iopub", "iopub_welcome").content == {"subscription": "kernel"}
+
+
+def test_b_unsubscribe_is_ignored(client: Client) -> None:
+    client.sockets["iopub"].subscribe(b"stream")
+    assert client.recv("iopub", "iopub_welcome").content == {"subscription": "stream"}
+    client.sockets["iopub"].unsubscribe(b"stream")
+    assert client.ok("print(1)").stdout == "1\n"
+
+
+def test_b_topics(client: Client) -> None:
+    result = client.run("print(1); display(2); 3")
+    topics = {message.type: message.identities[0].decode() for message in [result.busy, *result.messages]}
+    assert topics["stream"] == "stream.stdout" and topics["display_data"] == "display_data"
+    prefix = topics["status"].removesuffix(".status")
+    assert prefix.startswith("kernel.")
+    assert topics["execute_input"] == f"{prefix}.execute_input"
+    assert topics["execute_result"] == f"{prefix}.execute_result"
+    assert client.run("1/0").one("error").identities == [f"{prefix}.error".encode()]
+
+
+def test_b_subscription_by_topic_filters(shared_kernel: Kernel) -> None:
+    client = shared_kernel.client(wait=False, topic=b"stream.stderr")
+    client.recv("iopub", "iopub_welcome")
+    msg_id = client.execute("import sys; print('out'); print('err', file=sys.stderr)")
+    client.recv_reply(msg_id)
+    client.recv_stream(msg_id, "err\n", "stderr")
+
+
+def test_b_reconnecting_identity_takes_over(shared_kernel: Kernel) -> None:
+    """ROUTER_HANDOVER on shell, control and stdin."""
+    first = shared_kernel.client(identity=b"same")
+    assert first.ok("1").text == "1"
+    second = shared_kernel.client(identity=b"same")
+    assert second.ok("2").text == "2"
+    assert second.request("kernel_info_request", channel="control").status == "ok"
+    msg_id = second.execute("input()", allow_stdin=True)
+    second.answer("x", second.recv_input_request(msg_id))
+    assert second.collect(msg_id).text == "'x'"
+    shared_kernel.clients.remove(first)
+    first.close()
+
+
+def test_b_client_that_left_before_its_reply(client: Client, shared_kernel: Kernel) -> None:
+    for _ in range(20):
+        gone = shared_kernel.client(wait=False, topic=None)
+        gone.execute("1")
+        gone.sockets["shell"].close(500)
+        del gone.sockets["shell"]
+        shared_kernel.clients.remove(gone)
+        gone.close()
+    assert client.ok("2").text == "2"
+
+
+@pytest.mark.parametrize(
+    "payload", [[b"ping"], [b""], [b"a", b"b", b""], [b"x" * 1000]], ids=["ping", "empty", "frames", "1000 bytes"]
+)
+def test_b_heartbeat_echoes_all_frames(client: Client, payload: list[bytes]) -> None:
+    client.heartbeat(payload)
+
+
+def test_b_heartbeat_while_c_code_holds_the_gil(fresh: Client) -> None:
+    msg_id = fresh.begin("import re; print('ready', flush=True); re.match('(a|a)*b', 'a' * 27)")
+    slowest = max(fresh.heartbeat() for _ in range(50))
+    assert slowest < 0.5, f"heartbeat took {slowest:.3f} s"
+    fresh.collect(msg_id, 60, begun=True)
+
+
+def test_b_control_answers_while_c_code_holds_the_gil(kernel: Kernel, fresh: Client) -> None:
+    """The cell would run for minutes."""
+    fresh.begin("print('ready', flush=True); sum(range(10**10))")
+    for request in ("kernel_info_request", "connect_request", "usage_request"):
+        with within(1, request):
+            assert fresh.request(request, channel="control").reply.content
+    kernel.close()
+
+
+def test_b_twenty_thousand_displays_reach_a_slow_client(fresh: Client) -> None:
+    """BUG in both: the high-water mark drops messages, the final idle included."""
+    msg_id = fresh.execute("for n in range(20000): display(n)")
+    fresh.recv_reply(msg_id, 60)  # nobody reads iopub until here but libzmq's buffers
+    shown = [m for m in fresh.messages_until_idle(msg_id, 60) if m.type == "display_data"]
+    assert [int(message.content["data"]["text/plain"]) for message in shown] == list(range(20000))
+
+
+def test_b_reply_is_sent_before_idle(client: Client) -> None:
+    for n in range(20):
+        result = client.ok(f"print({n})")
+        assert result.stdout == f"{n}\n"
+        assert result.reply.header["date"] <= result.idle.header["date"]
+
+
+def test_b_no_request_is_stranded(fresh: Client, kernel: Kernel) -> None:
+    """Edge-triggered ZMQ_FD: clients that write while the kernel writes."""
+    clients = [fresh, *[kernel.client() for _ in range(3)]]
+    for _ in range(100):
+        asked = [(c, c.send(kind, channel=where)) for c in clients for kind, where in MIXED]
+        for client, msg_id in asked:
+            client.collect(msg_id)
+
+
+MIXED = [("kernel_info_request", "shell"), ("kernel_info_request", "control"), ("comm_info_request", "shell")]
+
+
+def test_b_port_zero_is_picked_and_written_back(directory: Path, launch: Launch) -> None:
+    content = connection_content(directory, "tcp") | {f"{channel}_port": 0 for channel in CHANNELS}
+    kernel = launch(content=content, wait=False)
+    kernel.wait_ports()
+    assert all(port > 0 for port in kernel.connection.ports.values())
+    assert len(set(kernel.connection.ports.values())) == 5
+    assert kernel.client().ok("1").text == "1"
+
+
+def test_b_ip_star_listens_everywhere(directory: Path, launch: Launch) -> None:
+    kernel = launch(content=connection_content(directory, "tcp", ip="*"), wait=False)
+    kernel.connection.ip = "127.0.0.1"
+    kernel.wait_ready()
+    client = kernel.client()
+    assert client.ok("1").text == "1"
+    client.heartbeat()
+
+
+def test_b_ipc_sockets_are_private(client: Client, shared_kernel: Kernel) -> None:
+    for channel in CHANNELS:
+        path = client.connection.endpoint(channel).removeprefix("ipc://")
+        mode = os.stat(path).st_mode
+        assert stat.S_ISSOCK(mode) and not mode & 0o077, f"{path}: {oct(mode)}"
+
+
+def test_b_ipc_sockets_are_removed_at_shutdown(kernel: Kernel, fresh: Client) -> None:
+    paths = [Path(fresh.connection.endpoint(channel).removeprefix("ipc://")) for channel in CHANNELS]
+    assert all(path.exists() for path in paths)
+    fresh.request("shutdown_request", {"restart": False}, channel="control")
+    kernel.wait_exit()
+    fresh.inbox.clear()
+    assert not any(path.exists() for path in paths)
+
+
+def test_b_ipc_leaves_foreign_files_alone(directory: Path, launch: Launch) -> None:
+    """libzmq's bind unlinks whatever is at the path."""
+    content = connection_content(directory)
+    precious = directory / "k-3"
+    precious.write_text("precious")
+    kernel = launch(content=content, wait=False)
+    assert kernel.wait_exit() == 3
+    assert precious.read_text() == "precious"

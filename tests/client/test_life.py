@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Issue 3, point 7, and the design's section on life and death: a kernel that dies says why, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launch import Kernel, command, connection_content, environment
+from procs import Process, family, time_until_gone
+from raw import Client, Connection, Result
+
+Launch = Callable[..., Kernel]
+READY = "print('ready', flush=True)\n"
+
+# code, the words of the notice, the exit status of the kernel
+DEATHS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "segmentation fault": ("import ctypes\nctypes.string_at(0)", ("SIGSEGV", "line 3"), -signal.SIGSEGV),
+    "abort": ("import os\nos.abort()", ("SIGABRT",), -signal.SIGABRT),
+    "_exit(3)": ("import os\nos._exit(3)", ("3",), 3),
+    "_exit(0)": ("import os\nos._exit(0)", ("0",), 0),
+    "SIGKILL by itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", ("SIGKILL",), -signal.SIGKILL),
+    "SIGTERM by itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)", ("SIGTERM",), -signal.SIGTERM),
+    "SIGFPE": ("import os, signal\nos.kill(os.getpid(), signal.SIGFPE)", ("SIGFPE",), -signal.SIGFPE),
+    "C recursion": (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nproto = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)\n"
+        "import sys; sys.setrecursionlimit(10**9)\nclass R:\n    def __repr__(self): return repr(self)\n"
+        "def f(n): return sorted([n, n], key=f)\nf(1)",
+        ("SIGSEGV", "recursion"),
+        -signal.SIGSEGV,
+    ),
+}
+
+
+def notice(result: Result) -> str:
+    """The error output's text; it is on the cell that ran."""
+    assert result.status == "error"
+    error = result.error
+    assert error["ename"] and error["traceback"]
+    assert result.content["ename"] == error["ename"]
+    return " ".join([error["ename"], error["evalue"], result.traceback])
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_life_death_is_explained(kernel: Kernel, fresh: Client, name: str) -> None:
+    code, words, status = DEATHS[name]
+    fresh.ok("x = 1")
+    cell = fresh.begin(READY + code)
+    result = fresh.collect(cell, begun=True)
+    text = notice(result)
+    for word in words:
+        assert word.lower() in text.lower(), f"{word!r} not in {text!r}"
+    assert kernel.wait_exit() == status
+    assert sys.gettrace() is None and not fresh.inbox
+
+
+def test_life_death_names_the_cell(fresh: Client, kernel: Kernel) -> None:
+    fresh.ok("x = 1")
+    result = fresh.run("y = 2\nimport ctypes\nctypes.string_at(0)")
+    assert f"[{result.one('execute_input').content['execution_count']}]" in notice(result)
+    kernel.wait_exit()
+
+
+def test_life_death_by_sigkill_from_outside(fresh: Client, kernel: Kernel) -> None:
+    """What the system's out-of-memory killer does."""
+    cell = fresh.begin(READY + "import time; time.sleep(60)")
+    begin = time.monotonic()
+    os.kill(kernel.worker.pid, signal.SIGKILL)
+    result = fresh.collect(cell, begun=True)
+    took = time.monotonic() - begin
+    assert "SIGKILL" in notice(result) and took < 1
+    assert kernel.wait_exit() == -signal.SIGKILL
+    print(f"death notice after {took * 1000:.0f} ms")
+
+
+def test_life_death_while_c_code_holds_the_gil(fresh: Client, kernel: Kernel) -> None:
+    cell = fresh.begin(READY + "sum(range(10**10))")
+    os.kill(kernel.worker.pid, signal.SIGSEGV)
+    assert "SIGSEGV" in notice(fresh.collect(cell, begun=True))
+    assert kernel.wait_exit() == -signal.SIGSEGV
+
+
+def test_life_death_answers_what_is_queued(fresh: Client, kernel: Kernel) -> None:
+    """Nothing that was asked stays without reply and idle, whoever asked."""
+    other = kernel.client()
+    cell = fresh.begin(READY + "import os, time; time.sleep(0.2); os._exit(3)")
+    queued = [(c, c.execute("1")) for c in (fresh, other, fresh)]
+    queued.append((other, other.send("complete_request", {"code": "x", "cursor_pos": 1})))
+    assert "3" in notice(fresh.collect(cell, begun=True))
+    for client, msg_id in queued:
+        assert client.collect(msg_id).status in ("error", "aborted")
+    assert kernel.wait_exit() == 3
+
+
+def test_life_death_when_idle(fresh: Client, kernel: Kernel) -> None:
+    """No cell to blame; the status says it, and standard error."""
+    os.kill(kernel.worker.pid, signal.SIGKILL)
+    assert kernel.wait_exit() == -signal.SIGKILL
+    assert "SIGKILL" in kernel.output() or "signal 9" in kernel.output()
+    fresh.drain()
+
+
+def test_life_death_keeps_the_last_words(fresh: Client, kernel: Kernel) -> None:
+    """Text printed a microsecond before arrives, to the streams and to the descriptors."""
+    result = fresh.run("import os, sys\nprint('last line'); os.write(1, b'last bytes\\n')\nsys.stderr.write('last error'); os._exit(9)")
+    assert "last line\n" in result.stdout and "last bytes\n" in result.stdout and "last error" in result.stderr
+    assert kernel.wait_exit() == 9
+
+
+def test_life_death_in_a_thread(fresh: Client, kernel: Kernel) -> None:
+    result = fresh.run("import ctypes, threading\nt = threading.Thread(target=ctypes.string_at, args=(0,)); t.start(); t.join()")
+    assert "SIGSEGV" in notice(result)
+    assert kernel.wait_exit() == -signal.SIGSEGV
+
+
+def test_life_death_of_a_completion(fresh: Client, kernel: Kernel) -> None:
+    """Code of the user runs in other requests, too."""
+    fresh.ok("import os\nclass Bad:\n    def __dir__(self): os._exit(7)\nbad = Bad()")
+    result = fresh.request("complete_request", {"code": "bad.", "cursor_pos": 4})
+    assert result.status == "error"
+    assert kernel.wait_exit() == 7
+
+
+def test_life_out_of_memory_under_rlimit(launch: Launch) -> None:
+    """RLIMIT_AS: Python's own MemoryError, and the kernel lives; or the notice says memory."""
+    kernel = launch(prefix=["sh", "-c", 'ulimit -v 3000000; exec "$@"', "sh"])
+    client = kernel.client()
+    result = client.run("blocks = []\nwhile True: blocks.append(bytearray(64 << 20))", deadline=30)
+    assert result.status == "error"
+    assert "memory" in (result.content["ename"] + result.content["evalue"] + notice(result)).lower()
+    if not kernel.dead():
+        client.ok("del blocks")
+        assert client.ok("1").text == "1"
+
+
+def test_life_exec_by_the_user(fresh: Client, kernel: Kernel) -> None:
+    """os.execv replaces the worker: an answer all the same."""
+    result = fresh.run("import os\nos.execv('/bin/true', ['true'])")
+    assert result.status == "error"
+    kernel.wait_exit()
+
+
+def test_life_worker_that_stops_is_still_shut_down(fresh: Client, kernel: Kernel) -> None:
+    cell = fresh.begin(READY + "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+    processes = kernel.processes()
+    msg_id = fresh.send("shutdown_request", {"restart": False}, channel="control")
+    fresh.recv_reply(msg_id)
+    assert kernel.wait_exit(3) == 0
+    time_until_gone(processes, 1)
+    fresh.recv_reply(cell)
+    fresh.drain()
+
+
+# -- the front goes -----------------------------------------------------------------------------------------------------
+
+BUSY = {
+    "idle": "",
+    "sleeping": "import time; time.sleep(60)",
+    "in C with the GIL": "sum(range(10**10))",
+    "with children": "import subprocess, time; p = [subprocess.Popen(['sleep', '60']) for _ in range(3)]; print('go', flush=True); time.sleep(60)",
+    "ignoring signals": "import signal\nfor s in range(1, 65):\n    if s not in (9, 19, 32, 33):\n        try: signal.signal(s, signal.SIG_IGN)\n"
+    "        except (OSError, ValueError): pass\nprint('go', flush=True)\nwhile True: pass",
+    "blocking signals": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); print('go', flush=True)\nwhile True: pass",
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_life_front_killed_takes_everything_with_it(fresh: Client, kernel: Kernel, name: str) -> None:
+    """Promised within 100 ms; a loaded machine gets a second, the figure is printed."""
+    code = BUSY[name]
+    if code:
+        cell = fresh.begin(READY + code)
+        if "go" in code:
+            fresh.recv_stream(cell, "go\n")
+    processes = kernel.processes()
+    assert len(processes) >= (5 if name == "with children" else 2)
+    os.kill(kernel.pid, signal.SIGKILL)
+    took = time_until_gone(processes, 1)
+    print(f"front killed, {name}: the rest gone after {took * 1000:.1f} ms")
+    fresh.drain()
+
+
+def test_life_parent_that_dies_takes_the_kernel_with_it(directory: Path) -> None:
+    """The Jupyter server is killed: no polling, the kernel notices at once."""
+    argv, spec_env = command()
+    content = connection_content(directory)
+    path = directory / "kernel.json"
+    path.touch(0o600)
+    import json
+
+    path.write_text(json.dumps(content))
+    code = (
+        "import os, subprocess, sys\n"
+        "kernel = subprocess.Popen(sys.argv[1:], start_new_session=True, env={**os.environ, 'JPY_PARENT_PID': str(os.getpid())})\n"
+        "print(kernel.pid, flush=True)\nkernel.wait()"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, *argv, "-f", str(path)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**environment(directory), **spec_env},
+    )  # fmt: skip
+    assert server.stdout
+    pid = int(server.stdout.readline())
+    client = Client(Connection.of(content))
+    client.recv("iopub", "iopub_welcome", deadline=30)
+    assert client.collect(client.execute("1"), 30).text == "1"
+    client.close()
+    processes = family(pid)
+    server.kill()
+    took = time_until_gone(processes, 2)
+    server.wait()
+    server.stdout.close()
+    print(f"server killed: kernel gone after {took * 1000:.1f} ms")
+
+
+@pytest.mark.parametrize("value", ["1", "0", "", "nonsense", "999999999"])
+def test_life_odd_parents_do_not_end_the_kernel(launch: Launch, value: str) -> None:
+    """Containers: pid 1 is exempt."""
+    kernel = launch(env={"JPY_PARENT_PID": value})
+    client = kernel.client()
+    assert client.ok("1").text == "1"
+    assert client.ok("2").text == "2"
+
+
+# -- nothing happens ----------------------------------------------------------------------------------------------------
+
+
+def test_life_idle_kernel_does_not_wake_up(kernel: Kernel, fresh: Client) -> None:
+    """No timer, no polling: no context switch in any thread of any process over some seconds."""
+    fresh.ok("import asyncio; await asyncio.sleep(0); print('x')")
+    fresh.heartbeat()
+    fresh.close()
+    kernel.clients.remove(fresh)
+    front = kernel.processes()[0]
+    settle(kernel)
+    before = {process: process.switches() for process in kernel.processes()}
+    assert not front.gone(5)
+    after = {process: process.switches() for process in kernel.processes()}
+    woken = {process.name: after[process] - count for process, count in before.items()}
+    assert sum(woken.values()) == 0, f"woken {woken} times in 5 s"
+
+
+def settle(kernel: Kernel) -> None:
+    """Until what the last client caused is over: half a second without a context switch."""
+    end = time.monotonic() + 10
+    front = kernel.processes()[0]
+    while time.monotonic() < end:
+        before = sum(process.switches() for process in kernel.processes())
+        assert not front.gone(0.5)
+        if sum(process.switches() for process in kernel.processes()) == before:
+            return
+    raise AssertionError("the kernel never comes to rest")
+
+
+def test_life_many_requests_leak_nothing(kernel: Kernel, fresh: Client) -> None:
+    """Descriptors and memory of the front after a few hundred requests."""
+    for _ in range(50):
+        fresh.ok("print(1); 2")
+    front = kernel.processes()[0]
+    fds, rss = len(os.listdir(f"/proc/{front.pid}/fd")), front.rss()
+    for _ in range(400):
+        fresh.ok("print(1); 2")
+    assert len(os.listdir(f"/proc/{front.pid}/fd")) == fds
+    assert front.rss() - rss < 1 << 20
+
+
+def test_life_processes_are_two(kernel: Kernel, fresh: Client) -> None:
+    fresh.ok("1")
+    processes: list[Process] = kernel.processes()
+    assert len(processes) == 2
+    assert len(processes[1].status("Threads")) == 1
