@@ -23,7 +23,7 @@ struct buf {
 
 #define BUF_INIT ((struct buf){ .maximum = BUF_MAXIMUM })
 
-void buf_free(struct buf *b); /* releases the bytes; b is empty and usable again */
+void buf_free(struct buf *b);  /* releases the bytes; b is empty and usable again */
 void buf_reset(struct buf *b); /* forgets the content, keeps the memory, clears `failed` */
 
 /* Give memory back when more than `keep` bytes are allocated. Call only on an empty buffer. */

@@ -13,13 +13,13 @@
 /* Split by what the caller does next, not by what went wrong. */
 enum err_code {
 	ERR_NONE = 0,
-	ERR_INVALID,  /* the input is malformed: reject it, go on */
-	ERR_DENIED,   /* authentic input that must not be honoured: drop it, go on */
-	ERR_LIMIT,    /* larger than a documented limit: reject it, go on */
-	ERR_SYSTEM,   /* a system call failed: the text holds strerror */
-	ERR_MEMORY,   /* no memory: the operation had no effect */
-	ERR_CLOSED,   /* the peer is gone: wind up */
-	ERR_BUSY,     /* not now (EAGAIN): try when the descriptor is ready */
+	ERR_INVALID, /* the input is malformed: reject it, go on */
+	ERR_DENIED,  /* authentic input that must not be honoured: drop it, go on */
+	ERR_LIMIT,   /* larger than a documented limit: reject it, go on */
+	ERR_SYSTEM,  /* a system call failed: the text holds strerror */
+	ERR_MEMORY,  /* no memory: the operation had no effect */
+	ERR_CLOSED,  /* the peer is gone: wind up */
+	ERR_BUSY,    /* not now (EAGAIN): try when the descriptor is ready */
 };
 
 struct err {

@@ -14,11 +14,8 @@ static const char *program_name = "pupitre";
 static enum log_level level_shown = LOG_WARNING;
 
 static const char *const level_names[] = {
-	[LOG_QUIET] = "quiet",
-	[LOG_ERROR] = "error",
-	[LOG_WARNING] = "warning",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
+	[LOG_QUIET] = "quiet", [LOG_ERROR] = "error", [LOG_WARNING] = "warning",
+	[LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
 };
 
 void

@@ -97,7 +97,7 @@ read_file(const char *path, struct buf *out, struct err *e)
 		return err_set(e, ERR_INVALID, "the connection file %.120s belongs to another user", path);
 	if (st.st_size > (off_t)LIMIT_CONNECTION_FILE_SIZE)
 		return err_set(e, ERR_LIMIT, "the connection file %.120s is larger than %u bytes", path,
-		               LIMIT_CONNECTION_FILE_SIZE);
+			       LIMIT_CONNECTION_FILE_SIZE);
 	if (buf_reserve(out, (size_t)st.st_size + 1) < 0)
 		return err_memory(e);
 	ssize_t n = read(fd, out->data, (size_t)st.st_size);

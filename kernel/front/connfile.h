@@ -12,9 +12,9 @@
 
 /* Owned: connfile_close. */
 struct connfile {
-	char *path;    /* absolute */
-	bool existed;  /* it was there when we started: never removed by us */
-	bool ours;     /* in the runtime directory, which we may make */
+	char *path;   /* absolute */
+	bool existed; /* it was there when we started: never removed by us */
+	bool ours;    /* in the runtime directory, which we may make */
 };
 
 /* Find and read the connection file `name` (NULL: kernel-<pid>.json in Jupyter's runtime directory, made with a fresh key). A bare name that

@@ -71,7 +71,7 @@ static void
 serve_shutdown(struct front *f, struct request *r)
 {
 	static const char *const contents[] = { "{\"status\": \"ok\", \"restart\": false}",
-		                                "{\"status\": \"ok\", \"restart\": true}" };
+						"{\"status\": \"ok\", \"restart\": true}" };
 	bool restart = content_get_bool(&r->wire.parts[WIRE_CONTENT], "restart", false);
 	const char *content = contents[restart];
 	exchange_begin(f, r);
@@ -98,7 +98,7 @@ serve_subshell(struct front *f, struct request *r)
 static const struct handler {
 	const char *msg_type;
 	void (*serve)(struct front *f, struct request *r); /* consumes r */
-	bool needs_worker; /* wait for HELLO */
+	bool needs_worker;                                 /* wait for HELLO */
 } handlers[] = {
 	{ "kernel_info_request", serve_kernel_info, true },
 	{ "connect_request", serve_connect, false },

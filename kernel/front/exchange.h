@@ -31,6 +31,7 @@ void exchange_fail(struct front *f, struct request *r, const char *ename, const 
 void exchange_answer(struct front *f, struct request *r, const char *content, size_t size);
 
 /* Publish on iopub under a parent (empty: {}). A failure is logged: there is nobody to tell. */
-void exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content, size_t size);
+void exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content,
+		      size_t size);
 
 #endif

@@ -42,23 +42,26 @@ struct front {
 	struct request_queue queue; /* shell requests that wait for the worker */
 	struct request *active;     /* at the worker; owned; NULL: it is free */
 	uint32_t last_serial;
-	char *kernel_info;          /* content of kernel_info_reply, from HELLO; owned */
+	char *kernel_info; /* content of kernel_info_reply, from HELLO; owned */
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
-	long long interrupt_ms;     /* last interrupt of the active request; 0: none */
-	long long report_ms;        /* when to say that an interrupt has no effect; 0: never */
-	long long kill_ms;          /* when the stopping worker is killed; 0: never */
-	int parent_fd;              /* pidfd of the process that must outlive us; -1 */
+	long long interrupt_ms; /* last interrupt of the active request; 0: none */
+	long long report_ms;    /* when to say that an interrupt has no effect; 0: never */
+	long long kill_ms;      /* when the stopping worker is killed; 0: never */
+	long long cut_off_ms;   /* the link is closed: when a worker that lives on is killed; 0: never */
+	bool cut_off;           /* that happened */
+	int parent_fd;          /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
 	int exit_status;
-	int exit_signal;            /* end by this signal; 0: exit_status */
+	int exit_signal; /* end by this signal; 0: exit_status */
 };
 
 /* Deadlines, in milliseconds. */
-#define FRONT_INTERRUPT_REPORT_MS 2000 /* an interrupt without effect is mentioned after this */
-#define FRONT_BUSY_STOP_MS 400         /* a busy worker is killed this long after shutdown_request */
-#define FRONT_IDLE_STOP_MS 1000        /* one that runs its atexit handlers */
+#define FRONT_INTERRUPT_REPORT_MS 2000      /* an interrupt without effect is mentioned after this */
+#define FRONT_BUSY_STOP_MS 400              /* a busy worker is killed this long after shutdown_request */
+#define FRONT_IDLE_STOP_MS 1000             /* one that runs its atexit handlers */
+#define FRONT_CUT_OFF_MS 200                /* a worker whose link is closed has this long to be dead */
 #define FRONT_QUEUE_MAX ((size_t)256 << 20) /* bytes of queued requests, above which the shell channel is not read */
 
 /* loop.c: serve until the phase is FRONT_ENDED. */

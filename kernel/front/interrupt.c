@@ -64,14 +64,17 @@ interrupt_report(struct front *f)
 	char text[320];
 	f->report_ms = 0;
 	snprintf(text, sizeof text,
-	         "In [%u] still runs 2 s after the interrupt: code outside Python (a C extension, a system call) has to return "
-	         "first, or the code catches KeyboardInterrupt. Interrupt again, or restart the kernel, which always works.\n",
-	         atomic_load(&f->worker.shared->state.cell));
+		 "In [%u] still runs 2 s after the interrupt: code outside Python (a C extension, a system call) has "
+		 "to return "
+		 "first, or the code catches KeyboardInterrupt. Interrupt again, or restart the kernel, which always "
+		 "works.\n",
+		 atomic_load(&f->worker.shared->state.cell));
 	mention(f, text);
 }
 
 void
 interrupt_mention_stop(struct front *f)
 {
-	mention(f, "The Python of this kernel was stopped by a signal (SIGSTOP or SIGTSTP). Interrupt lets it go on.\n");
+	mention(f,
+		"The Python of this kernel was stopped by a signal (SIGSTOP or SIGTSTP). Interrupt lets it go on.\n");
 }

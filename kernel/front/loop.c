@@ -21,8 +21,17 @@
 #define CONTROL_AT_ONCE 64
 #define SUBSCRIPTIONS_AT_ONCE 64
 
-enum watched { WATCH_SIGNALS, WATCH_PARENT, WATCH_CHILD, WATCH_LINK, WATCH_LINK_OUT, WATCH_BELL, WATCH_OUT, WATCH_ERR,
-	       WATCH_COUNT };
+enum watched {
+	WATCH_SIGNALS,
+	WATCH_PARENT,
+	WATCH_CHILD,
+	WATCH_LINK,
+	WATCH_LINK_OUT,
+	WATCH_BELL,
+	WATCH_OUT,
+	WATCH_ERR,
+	WATCH_COUNT
+};
 
 static void
 earlier(long long *due, long long when)
@@ -39,6 +48,7 @@ next_timeout(const struct front *f)
 	earlier(&due, f->streams.due_ms);
 	earlier(&due, f->report_ms);
 	earlier(&due, f->kill_ms);
+	earlier(&due, f->cut_off_ms);
 	if (!output_is_empty(&f->output))
 		earlier(&due, now + OUTPUT_RETRY_MS);
 	if (due == 0)
@@ -124,7 +134,8 @@ on_iopub(struct front *f)
 {
 	const struct wire_frame *frames;
 	size_t count;
-	for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && sockets_receive(f->sockets, CHANNEL_IOPUB, &frames, &count) > 0; i++) {
+	for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && sockets_receive(f->sockets, CHANNEL_IOPUB, &frames, &count) > 0;
+	     i++) {
 		if (count == 1) {
 			struct wire_frame frame = frames[0];
 			on_subscription(f, &frame);
@@ -186,6 +197,11 @@ on_timers(struct front *f)
 		interrupt_report(f);
 	if (f->kill_ms != 0 && now >= f->kill_ms)
 		shutdown_kill(f);
+	if (f->cut_off_ms != 0 && now >= f->cut_off_ms) {
+		f->cut_off_ms = 0;
+		f->cut_off = true;
+		worker_signal(&f->worker, SIGKILL);
+	}
 }
 
 static void
@@ -240,7 +256,8 @@ front_run(struct front *f)
 		shell_advance(f);
 		watch(f, fds, &channels);
 		int timeout = arm(f) ? 0 : next_timeout(f);
-		if (sockets_poll(f->sockets, channels, fds, WATCH_COUNT, timeout, &channels, &e) < 0 && e.code != ERR_BUSY) {
+		if (sockets_poll(f->sockets, channels, fds, WATCH_COUNT, timeout, &channels, &e) < 0 &&
+		    e.code != ERR_BUSY) {
 			log_error("event=poll reason=\"%s\"", e.text);
 			shutdown_at_once(f, 1, 0);
 			return;

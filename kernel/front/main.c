@@ -32,7 +32,7 @@ static int
 complain(enum exit_status status, const struct err *e)
 {
 	fprintf(stderr, "%s: error: %s\n", PROGRAM, e->text);
-	return status;
+	return (int)status;
 }
 
 /* Signals become readable; nothing is delivered in between. The worker starts with none of this. */
@@ -103,7 +103,7 @@ write_start(struct buf *out)
 	buf_append_string(out, "{\"version\": \"" PUPITRE_VERSION "\", \"connection_file\": ");
 	text_append_json(out, front.file.path, strlen(front.file.path));
 	buf_appendf(out, ", \"session\": \"%s\", \"ident\": \"%s\", \"quiet\": %s", session_id(front.session),
-	            session_ident(front.session), front.options.verbosity > 0 ? "false" : "true");
+		    session_ident(front.session), front.options.verbosity > 0 ? "false" : "true");
 	buf_append_string(out, ", \"argv\": [\"" PROGRAM "\", \"-f\", ");
 	text_append_json(out, front.file.path, strlen(front.file.path));
 	buf_append_string(out, "], \"arguments\": [");
@@ -134,8 +134,9 @@ prepare(void)
 	if (apply_options(&e) < 0)
 		return complain(EXIT_CONNECTION, &e);
 	if (!is_signed() && front.connection.transport == TRANSPORT_TCP && !front.options.allow_unsigned) {
-		err_set(&e, ERR_DENIED, "no key: anybody on this machine could run code here; give the connection file a key, or "
-		                        "--allow-unsigned");
+		err_set(&e, ERR_DENIED,
+			"no key: anybody on this machine could run code here; give the connection file a key, or "
+			"--allow-unsigned");
 		return complain(EXIT_UNSIGNED, &e);
 	}
 	int given[CHANNEL_COUNT];
@@ -163,9 +164,9 @@ greet(void)
 	exchange_publish(&front, "status", (struct wire_frame){ NULL, 0 }, starting, strlen(starting));
 	if (getenv("JPY_PARENT_PID") == NULL && front.options.verbosity >= 0)
 		fprintf(stderr,
-		        "%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"
-		        "Interrupts (Ctrl-C) go to the running cell; to end, shut the kernel down or send SIGTERM.\n",
-		        PROGRAM, front.file.path);
+			"%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"
+			"Interrupts (Ctrl-C) go to the running cell; to end, shut the kernel down or send SIGTERM.\n",
+			PROGRAM, front.file.path);
 }
 
 static void

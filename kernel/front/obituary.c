@@ -36,7 +36,8 @@ static const struct {
 	const char *what, *advice;
 } signal_causes[] = {
 	{ SIGSEGV, "memory that is not its own was touched (segmentation fault)",
-	  "A C extension or ctypes did this; Python code alone cannot. Look at what the line calls, and at its arguments." },
+	  "A C extension or ctypes did this; Python code alone cannot. Look at what the line calls, and at its "
+	  "arguments." },
 	{ SIGBUS, "memory that is not there was touched (bus error)",
 	  "Usually a memory-mapped file that became shorter, or a full disk." },
 	{ SIGABRT, "a library gave up (abort)", "Its own message, if there is one, stands above." },
@@ -46,7 +47,8 @@ static const struct {
 	{ SIGXCPU, "the limit on processor time was reached", "Ask for a larger limit, or split the work." },
 	{ SIGXFSZ, "the limit on file size was reached", "Write less, or ask for a larger limit." },
 	{ SIGTERM, "it was told to end (SIGTERM)", "Somebody, or the code itself, sent that signal." },
-	{ SIGALRM, "an alarm rang that nobody handles (SIGALRM)", "signal.alarm() needs a handler: signal.signal(signal.SIGALRM, ...)." },
+	{ SIGALRM, "an alarm rang that nobody handles (SIGALRM)",
+	  "signal.alarm() needs a handler: signal.signal(signal.SIGALRM, ...)." },
 	{ SIGPIPE, "it wrote to a closed pipe (SIGPIPE)", "Keep SIGPIPE ignored, as Python does." },
 };
 
@@ -55,18 +57,29 @@ describe_signal(struct front *f, int number, struct cause *ret)
 {
 	const struct state *state = &f->worker.shared->state;
 	if (number == SIGKILL && oom_happened(f->oom, oom_read())) {
-		*ret = (struct cause){ "out of memory: the limit of this server was reached",
-			               "Work on less data at a time, delete what is not needed, or ask for a larger limit." };
+		*ret = (struct cause){
+			"out of memory: the limit of this server was reached",
+			"Work on less data at a time, delete what is not needed, or ask for a larger limit."
+		};
+		return;
+	}
+	if (number == SIGKILL && f->cut_off) {
+		*ret = (struct cause){
+			"its connection to the kernel was closed",
+			"The code closed descriptors that are not its own, by system calls that Python does not make."
+		};
 		return;
 	}
 	if (number == SIGKILL) {
 		*ret = (struct cause){ "it was killed from outside (SIGKILL)",
-			               "Often the machine ran out of memory; otherwise somebody ended it." };
+				       "Often the machine ran out of memory; otherwise somebody ended it." };
 		return;
 	}
 	if (atomic_load(&state->fault) == STATE_FAULT_STACK) {
-		*ret = (struct cause){ "the C stack is used up (endless recursion)",
-			               "Something calls itself without end: in C code, or in Python with a very high recursion limit." };
+		*ret = (struct cause){
+			"the C stack is used up (endless recursion)",
+			"Something calls itself without end: in C code, or in Python with a very high recursion limit."
+		};
 		return;
 	}
 	for (size_t i = 0; i < sizeof signal_causes / sizeof *signal_causes; i++) {
@@ -91,8 +104,8 @@ describe_false_start(struct front *f, struct cause *ret)
 	size_t start = end;
 	while (start > 0 && s->tail[start - 1] != '\n')
 		start--;
-	snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d): %.*s", WEXITSTATUS(f->worker.status),
-	         (int)(end - start), s->tail + start);
+	snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d): %.*s",
+		 WEXITSTATUS(f->worker.status), (int)(end - start), s->tail + start);
 	ret->advice = "`pupitre doctor` says what is missing.";
 }
 
@@ -109,7 +122,7 @@ describe(struct front *f, struct cause *ret)
 		return;
 	}
 	snprintf(ret->what, sizeof ret->what, "the code ended it with exit status %d (os._exit, or exit in C code)",
-	         WEXITSTATUS(status));
+		 WEXITSTATUS(status));
 	ret->advice = "To leave a cell early use `return` in a function or raise an exception.";
 }
 
@@ -201,8 +214,8 @@ publish_error(struct front *f, const struct buf *members)
 	buf_append_string(&content, "{");
 	buf_append(&content, members->data, members->size);
 	buf_append_string(&content, "}");
-	struct wire_frame parent = f->active != NULL ? f->active->wire.parts[WIRE_HEADER] :
-	                                               parents_find(&f->parents, f->last_serial);
+	struct wire_frame parent =
+		f->active != NULL ? f->active->wire.parts[WIRE_HEADER] : parents_find(&f->parents, f->last_serial);
 	exchange_publish(f, "error", parent, content.data, content.size);
 }
 
@@ -217,7 +230,8 @@ reply_error(struct front *f, struct request *r, const struct buf *members)
 	if (request_is(r, "execute_request"))
 		buf_appendf(&content, ", \"execution_count\": %u, \"user_expressions\": {}, \"payload\": []", cell);
 	buf_append_string(&content, "}");
-	exchange_end(f, r, request_wants_reply(r) ? &(struct reply){ .content = { content.data, content.size } } : NULL);
+	exchange_end(f, r,
+		     request_wants_reply(r) ? &(struct reply){ .content = { content.data, content.size } } : NULL);
 }
 
 /* As the worker ended: by the same signal, or with the same status. */

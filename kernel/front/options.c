@@ -164,7 +164,8 @@ apply_help_all(struct options *o, const char *value, struct err *e)
 }
 
 static const struct option table[] = {
-	{ "-f", TAKES_VALUE, apply_file, "connection file; without it kernel-<pid>.json is made in the runtime directory" },
+	{ "-f", TAKES_VALUE, apply_file,
+	  "connection file; without it kernel-<pid>.json is made in the runtime directory" },
 	{ "--f", TAKES_VALUE, apply_file, NULL },
 	{ "--IPKernelApp.connection_file", TAKES_VALUE, apply_file, NULL },
 	{ "--python", TAKES_VALUE, apply_python, "Python interpreter whose environment the cells run in" },
@@ -175,7 +176,8 @@ static const struct option table[] = {
 	{ "--stdin", TAKES_VALUE, apply_stdin, "port of the stdin channel" },
 	{ "--control", TAKES_VALUE, apply_control, "port of the control channel" },
 	{ "--hb", TAKES_VALUE, apply_hb, "port of the heartbeat" },
-	{ "--allow-unsigned", TAKES_NOTHING, apply_allow_unsigned, "serve TCP although the connection file has no key" },
+	{ "--allow-unsigned", TAKES_NOTHING, apply_allow_unsigned,
+	  "serve TCP although the connection file has no key" },
 	{ "--secure", TAKES_NOTHING, apply_secure, "sign messages with the connection file's key (the default)" },
 	{ "--no-secure", TAKES_NOTHING, apply_no_secure, "ignore the key; on TCP needs --allow-unsigned as well" },
 	{ "-v", TAKES_NOTHING, apply_verbose, "say more on standard error; twice: message types and ids" },

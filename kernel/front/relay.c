@@ -15,6 +15,7 @@
 #include "front/exchange.h"
 #include "front/front.h"
 
+#define RING_RECORDS_MAX (RING_SIZE / sizeof(struct ring_record))
 #define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
 #define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
 
@@ -53,9 +54,13 @@ take_ring(struct front *f, uint64_t position, struct err *e)
 {
 	static char text[RING_TEXT_MAX];
 	struct ring_record record;
-	while (ring_taken(f->worker.shared) < position && ring_take(f->worker.shared, &record, text, e) > 0)
+	/* Counted, because the worker could set the ring's position back for ever. */
+	for (size_t i = 0; i < RING_RECORDS_MAX && ring_taken(f->worker.shared) < position; i++) {
+		if (ring_take(f->worker.shared, &record, text, e) <= 0)
+			break;
 		streams_add(f, record.stream == STREAM_STDERR ? STREAM_STDERR : STREAM_STDOUT, record.serial, text,
-		            record.size);
+			    record.size);
+	}
 	ring_made_room(f->worker.shared);
 }
 
@@ -98,9 +103,9 @@ on_reply(struct front *f, const struct frame *frame, struct err *e)
 		return err_set(e, ERR_INVALID, "a reply to request %u, which is not open", frame->header.serial);
 	if (part_type(frame, REPLY_TYPE, msg_type, e) < 0)
 		return -1;
-	struct reply reply = {
-		.msg_type = msg_type, .metadata = part(frame, REPLY_METADATA), .content = part(frame, REPLY_CONTENT)
-	};
+	struct reply reply = { .msg_type = msg_type,
+			       .metadata = part(frame, REPLY_METADATA),
+			       .content = part(frame, REPLY_CONTENT) };
 	reply.buffers = buffers(frame, REPLY_BUFFERS, list, &reply.buffer_count);
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
 	if (frame->header.flags & FRAME_ABORT_QUEUE)
@@ -174,9 +179,12 @@ static const struct handler {
 	uint32_t parts_min;
 	int (*run)(struct front *f, const struct frame *frame, struct err *e);
 } handlers[] = {
-	{ FRAME_REPLY, REPLY_BUFFERS, on_reply },       { FRAME_DONE, 0, on_done },
-	{ FRAME_PUBLISH, PUBLISH_BUFFERS, on_publish }, { FRAME_INPUT_REQUEST, 1, on_input_request },
-	{ FRAME_HELLO, 1, on_hello },                   { FRAME_BYE, 0, on_bye },
+	{ FRAME_REPLY, REPLY_BUFFERS, on_reply },
+	{ FRAME_DONE, 0, on_done },
+	{ FRAME_PUBLISH, PUBLISH_BUFFERS, on_publish },
+	{ FRAME_INPUT_REQUEST, 1, on_input_request },
+	{ FRAME_HELLO, 1, on_hello },
+	{ FRAME_BYE, 0, on_bye },
 };
 
 static int
@@ -187,7 +195,7 @@ handle(struct front *f, const struct frame *frame, struct err *e)
 			continue;
 		if (frame->header.part_count < handlers[i].parts_min)
 			return err_set(e, ERR_INVALID, "a frame of type %u with %u parts", frame->header.type,
-			               frame->header.part_count);
+				       frame->header.part_count);
 		take_ring(f, frame->header.ring_position, e);
 		return err_is_set(e) ? -1 : handlers[i].run(f, frame, e);
 	}
@@ -215,6 +223,14 @@ distrust(struct front *f, const struct err *e)
 	worker_signal(&f->worker, SIGKILL);
 }
 
+/* The worker has ended, or its code closed what is ours; the loop waits a moment to see which. */
+static void
+lose_link(struct front *f)
+{
+	fd_close(&f->worker.link);
+	f->cut_off_ms = clock_ms() + FRONT_CUT_OFF_MS;
+}
+
 void
 relay_read(struct front *f)
 {
@@ -233,7 +249,7 @@ relay_read(struct front *f)
 		if (frame_reader_fill(&w->reader, w->link, &end) > 0)
 			continue;
 		if (end.code == ERR_CLOSED)
-			fd_close(&w->link);
+			lose_link(f);
 		else if (end.code != ERR_BUSY)
 			e = end;
 		break;

@@ -21,9 +21,9 @@ struct session {
 	char ident[UUID_SIZE];
 	char *username;
 	long pid;
-	unsigned long long count;      /* messages sent */
-	unsigned long long dropped;    /* messages not honoured */
-	struct buf header;             /* scratch */
+	unsigned long long count;                                  /* messages sent */
+	unsigned long long dropped;                                /* messages not honoured */
+	struct buf header;                                         /* scratch */
 	struct wire_frame frames[LIMIT_FRAMES + LIMIT_IDENTITIES]; /* scratch */
 };
 
@@ -37,8 +37,8 @@ uuid_make(char ret[UUID_SIZE], struct err *e)
 		return err_system(e, "getrandom");
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-	snprintf(ret, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-	         b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	snprintf(ret, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 	return 0;
 }
 
@@ -120,7 +120,8 @@ adopt(struct session *s, enum channel channel, struct err *e)
 	}
 	const struct wire_frame *frames = message_frames(r->message, &count);
 	r->channel = channel;
-	if (wire_split(frames, count, &r->wire, e) < 0 || header_parse(&r->wire.parts[WIRE_HEADER], &r->header, e) < 0) {
+	if (wire_split(frames, count, &r->wire, e) < 0 ||
+	    header_parse(&r->wire.parts[WIRE_HEADER], &r->header, e) < 0) {
 		request_free(r);
 		return NULL;
 	}
@@ -144,10 +145,11 @@ session_receive(struct session *s, enum channel channel, struct request **ret)
 	if (check(s, frames, count, &e) == 0)
 		*ret = adopt(s, channel, &e);
 	if (*ret == NULL)
-		log_warning("event=dropped channel=%s count=%llu reason=\"%s\"", channel_names[channel], ++s->dropped, e.text);
+		log_warning("event=dropped channel=%s count=%llu reason=\"%s\"", channel_names[channel], ++s->dropped,
+			    e.text);
 	else
-		log_debug("event=received channel=%s type=%.40s id=%.60s", channel_names[channel], (*ret)->header.msg_type,
-		          (*ret)->header.msg_id);
+		log_debug("event=received channel=%s type=%.40s id=%.60s", channel_names[channel],
+			  (*ret)->header.msg_type, (*ret)->header.msg_id);
 	return 1;
 }
 

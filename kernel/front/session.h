@@ -16,7 +16,7 @@ struct session;
 
 /* Made of the connection's key and scheme (unsigned when `sign` is false). NULL with *e set. Owned. Borrows sockets and output. */
 struct session *session_new(const struct connection *c, bool sign, struct sockets *sockets, struct output *output,
-                            struct err *e);
+			    struct err *e);
 void session_free(struct session *s);
 
 const char *session_id(const struct session *s);    /* header.session of what we send; borrowed */
@@ -29,10 +29,10 @@ int session_receive(struct session *s, enum channel channel, struct request **re
 /* What to send. Borrowed throughout; frames of size 0 in parent, metadata and content mean {}. */
 struct outgoing {
 	enum channel channel;
-	const struct request *to;  /* whose identities to use; NULL on iopub */
+	const struct request *to; /* whose identities to use; NULL on iopub */
 	const char *msg_type;
-	struct wire_frame topic;   /* iopub: first frame; empty: kernel.<ident>.<msg_type> */
-	bool no_topic;             /* iopub: send no topic frame at all */
+	struct wire_frame topic; /* iopub: first frame; empty: kernel.<ident>.<msg_type> */
+	bool no_topic;           /* iopub: send no topic frame at all */
 	struct wire_frame parent, metadata, content;
 	const struct wire_frame *buffers;
 	size_t buffer_count;

@@ -57,7 +57,8 @@ pass_on(struct front *f, struct request *r)
 		parts[count++] = (struct frame_part){ r->wire.parts[i].data, r->wire.parts[i].size };
 	size_t last = r->wire.identity_count;
 	if (last > 0)
-		parts[count++] = (struct frame_part){ r->wire.identities[last - 1].data, r->wire.identities[last - 1].size };
+		parts[count++] =
+			(struct frame_part){ r->wire.identities[last - 1].data, r->wire.identities[last - 1].size };
 	else
 		parts[count++] = (struct frame_part){ "", 0 };
 	for (size_t i = 0; i < r->wire.buffer_count; i++)

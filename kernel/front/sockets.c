@@ -16,13 +16,13 @@
 #include "base/fd.h"
 #include "protocol/limits.h"
 
-#define LINGER_MS 1000            /* what is sent before an orderly end gets this long */
-#define HANDSHAKE_MS 2000         /* a peer that does not speak ZMTP is dropped */
-#define BACKLOG 64                /* connections waiting to be accepted */
-#define RECEIVE_MESSAGES 64       /* per peer, before its kernel buffers fill */
-#define REPLY_MESSAGES 4096       /* unread replies of one client */
-#define IOPUB_MESSAGES 64         /* unread broadcasts of one client, above which they wait in output.c */
-#define IOPUB_HEARTBEAT_MS 10000  /* a subscriber that reads nothing for IOPUB_TIMEOUT_MS is disconnected */
+#define LINGER_MS 1000           /* what is sent before an orderly end gets this long */
+#define HANDSHAKE_MS 2000        /* a peer that does not speak ZMTP is dropped */
+#define BACKLOG 64               /* connections waiting to be accepted */
+#define RECEIVE_MESSAGES 64      /* per peer, before its kernel buffers fill */
+#define REPLY_MESSAGES 4096      /* unread replies of one client */
+#define IOPUB_MESSAGES 64        /* unread broadcasts of one client, above which they wait in output.c */
+#define IOPUB_HEARTBEAT_MS 10000 /* a subscriber that reads nothing for IOPUB_TIMEOUT_MS is disconnected */
 #define IOPUB_TIMEOUT_MS 30000
 #define POLL_FDS_MAX 16
 #define HEARTBEATS_AT_ONCE 64
@@ -69,8 +69,8 @@ static const struct socket_option socket_options[] = {
 };
 
 static const long size_limits[CHANNEL_COUNT] = {
-	[CHANNEL_SHELL] = LIMIT_SHELL_SIZE,     [CHANNEL_CONTROL] = LIMIT_CONTROL_SIZE,
-	[CHANNEL_STDIN] = LIMIT_CONTROL_SIZE,   [CHANNEL_IOPUB] = LIMIT_IOPUB_SIZE,
+	[CHANNEL_SHELL] = LIMIT_SHELL_SIZE,   [CHANNEL_CONTROL] = LIMIT_CONTROL_SIZE,
+	[CHANNEL_STDIN] = LIMIT_CONTROL_SIZE, [CHANNEL_IOPUB] = LIMIT_IOPUB_SIZE,
 	[CHANNEL_HB] = LIMIT_HEARTBEAT_SIZE,
 };
 
@@ -79,7 +79,8 @@ open_channel(struct sockets *s, enum channel channel, struct err *e)
 {
 	void *socket = zmq_socket(s->context, channel == CHANNEL_IOPUB ? ZMQ_XPUB : ZMQ_ROUTER);
 	if (socket == NULL)
-		return err_set(e, ERR_SYSTEM, "cannot make the %s socket: %s", channel_names[channel], zmq_strerror(errno));
+		return err_set(e, ERR_SYSTEM, "cannot make the %s socket: %s", channel_names[channel],
+			       zmq_strerror(errno));
 	s->channels[channel] = socket;
 	for (size_t i = 0; i < sizeof socket_options / sizeof *socket_options; i++) {
 		const struct socket_option *o = &socket_options[i];
@@ -87,7 +88,7 @@ open_channel(struct sockets *s, enum channel channel, struct err *e)
 			continue;
 		if (zmq_setsockopt(socket, o->option, &o->value, sizeof o->value) < 0)
 			return err_set(e, ERR_SYSTEM, "cannot set up the %s socket: %s", channel_names[channel],
-			               zmq_strerror(errno));
+				       zmq_strerror(errno));
 	}
 	int64_t limit = size_limits[channel];
 	zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
@@ -135,8 +136,8 @@ bind_endpoint(struct sockets *s, struct connection *c, enum channel channel, int
 	int failed = zmq_bind(s->channels[channel], endpoint.data) < 0;
 	umask(mask);
 	if (failed)
-		return err_set(e, ERR_SYSTEM, "cannot listen on %.140s for %s: %s", endpoint.data, channel_names[channel],
-		               zmq_strerror(errno));
+		return err_set(e, ERR_SYSTEM, "cannot listen on %.140s for %s: %s", endpoint.data,
+			       channel_names[channel], zmq_strerror(errno));
 	if (path != NULL)
 		s->ipc_paths[channel] = strdup(path);
 	return 0;
@@ -183,7 +184,7 @@ sockets_open(struct connection *c, struct err *e)
 		return NULL;
 	}
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if (open_channel(s, i, e) < 0 || bind_channel(s, c, i, e) < 0) {
+		if (open_channel(s, (enum channel)i, e) < 0 || bind_channel(s, c, (enum channel)i, e) < 0) {
 			sockets_close(s, 0);
 			return NULL;
 		}
@@ -220,7 +221,7 @@ sockets_close(struct sockets *s, int linger_ms)
 
 int
 sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t count, int timeout_ms,
-             unsigned *ret_channels, struct err *e)
+	     unsigned *ret_channels, struct err *e)
 {
 	zmq_pollitem_t items[CHANNEL_COUNT + POLL_FDS_MAX];
 	int used = 0;
@@ -229,7 +230,7 @@ sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t c
 		fds[i].ready = false;
 		if (fds[i].fd >= 0)
 			items[used++] = (zmq_pollitem_t){ .fd = fds[i].fd,
-				                          .events = fds[i].writable ? ZMQ_POLLOUT : ZMQ_POLLIN };
+							  .events = fds[i].writable ? ZMQ_POLLOUT : ZMQ_POLLIN };
 	}
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
 		if (channels & 1u << i)
@@ -340,7 +341,7 @@ sockets_send(struct sockets *s, enum channel channel, const struct wire_frame *f
 		if (errno == EHOSTUNREACH)
 			return err_set(e, ERR_CLOSED, "the client of a message on %s is gone", channel_names[channel]);
 		return err_set(e, errno == ENOMEM ? ERR_MEMORY : ERR_SYSTEM, "send on %s: %s", channel_names[channel],
-		               zmq_strerror(errno));
+			       zmq_strerror(errno));
 	}
 	return 0;
 }

@@ -27,15 +27,15 @@ void sockets_close(struct sockets *s, int linger_ms);
 
 /* A descriptor of ours to poll beside the sockets. */
 struct poll_fd {
-	int fd;         /* -1: not polled */
-	bool writable;  /* poll for writing instead of reading */
-	bool ready;     /* out: ready, hung up or in error */
+	int fd;        /* -1: not polled */
+	bool writable; /* poll for writing instead of reading */
+	bool ready;    /* out: ready, hung up or in error */
 };
 
 /* Wait for a readable channel, a ready descriptor or timeout_ms (-1: no limit). *ret_channels is a bit set (1 << channel) of readable
  * channels; `channels` selects the ones to watch. 0, or -1 with ERR_BUSY on a signal, ERR_SYSTEM. */
 int sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t count, int timeout_ms,
-                 unsigned *ret_channels, struct err *e);
+		 unsigned *ret_channels, struct err *e);
 
 /* Receive one message without waiting: 1 and its frames (borrowed until the next receive or sockets_keep), 0 when there is none. A message of more
  * than LIMIT_FRAMES frames is discarded whole and *ret_count is 0. */
@@ -46,7 +46,7 @@ int sockets_receive(struct sockets *s, enum channel channel, const struct wire_f
 struct message *sockets_keep(struct sockets *s);
 void message_free(struct message *m);
 const struct wire_frame *message_frames(const struct message *m, size_t *ret_count); /* borrowed from m */
-size_t message_size(const struct message *m); /* bytes of all frames */
+size_t message_size(const struct message *m);                                        /* bytes of all frames */
 
 /* Send a message without waiting. 0, or -1 with ERR_BUSY (queue of a peer full: iopub keeps the message ours), ERR_CLOSED (no such
  * peer any more), ERR_SYSTEM, ERR_MEMORY. All or nothing. Copies the frames. */

@@ -57,8 +57,8 @@ make_ends(struct worker *w, struct ends *ends, struct err *e)
 {
 	int out[2] = { -1, -1 }, error[2] = { -1, -1 }, link[2] = { -1, -1 }, life[2] = { -1, -1 };
 	bool made = pipe2(out, O_CLOEXEC) == 0 && pipe2(error, O_CLOEXEC) == 0 &&
-	            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) == 0 &&
-	            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0;
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) == 0 &&
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0;
 	w->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int shared = -1;
 	w->pipes[0] = out[0];
@@ -104,7 +104,7 @@ static int
 find_worker(char ret[PATH_MAX], struct err *e)
 {
 	static const char *const places[] = { "pupitre-worker", "../libexec/pupitre/pupitre-worker",
-		                              "../worker/pupitre-worker" };
+					      "../worker/pupitre-worker" };
 	char dir[PATH_MAX];
 	const char *named = getenv("PUPITRE_WORKER");
 	if (named != NULL && *named != '\0') {
@@ -162,7 +162,7 @@ set_attributes(posix_spawnattr_t *attributes)
 	int error = posix_spawnattr_setsigmask(attributes, &none);
 	error |= posix_spawnattr_setsigdefault(attributes, &all);
 	error |= posix_spawnattr_setflags(attributes,
-	                                  POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+					  POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	return error;
 }
 

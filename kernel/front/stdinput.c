@@ -61,7 +61,8 @@ stdinput_accept(struct front *f, struct request *r)
 		f->input_id[0] = '\0';
 		worker_send(&f->worker, &header, &content, 1, &e);
 	} else {
-		log_info("event=dropped channel=stdin type=%.40s reason=\"answers no open question\"", r->header.msg_type);
+		log_info("event=dropped channel=stdin type=%.40s reason=\"answers no open question\"",
+			 r->header.msg_type);
 	}
 	request_free(r);
 }

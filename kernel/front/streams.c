@@ -20,13 +20,14 @@ static const char *const stream_names[] = { [STREAM_STDOUT] = "stdout", [STREAM_
 void
 streams_init(struct streams *s)
 {
-	*s = (struct streams){ .text = BUF_INIT, .content = BUF_INIT };
+	*s = (struct streams){ .text = { BUF_INIT, BUF_INIT }, .content = BUF_INIT };
 }
 
 void
 streams_free(struct streams *s)
 {
-	buf_free(&s->text);
+	buf_free(&s->text[0]);
+	buf_free(&s->text[1]);
 	buf_free(&s->content);
 }
 
@@ -63,22 +64,45 @@ mention_left_out(struct front *f, uint32_t serial)
 	if (s->left_out == 0 || output_is_full(&f->output))
 		return;
 	int size = snprintf(line, sizeof line, "\n[Pupitre: %llu bytes of output are left out here]\n",
-	                    (unsigned long long)s->left_out);
+			    (unsigned long long)s->left_out);
 	s->left_out = 0;
 	publish_text(f, STREAM_STDERR, serial, line, (size_t)size);
+}
+
+static struct buf *
+text_of(struct streams *s, enum stream stream)
+{
+	return &s->text[stream == STREAM_STDERR];
+}
+
+static enum stream
+other(enum stream stream)
+{
+	return stream == STREAM_STDOUT ? STREAM_STDERR : STREAM_STDOUT;
+}
+
+static void
+flush_one(struct front *f, enum stream stream)
+{
+	struct buf *text = text_of(&f->streams, stream);
+	if (text->size == 0)
+		return;
+	publish_text(f, stream, f->streams.serial, text->data, text->size);
+	buf_reset(text);
+	buf_shrink(text, KEEP_SIZE);
 }
 
 void
 streams_flush(struct front *f)
 {
 	struct streams *s = &f->streams;
-	if (s->text.size > 0) {
-		publish_text(f, s->stream, s->serial, s->text.data, s->text.size);
-		buf_reset(&s->text);
-		buf_shrink(&s->text, KEEP_SIZE);
+	if (s->due_ms != 0) {
+		flush_one(f, other(s->latest));
+		flush_one(f, s->latest);
 		s->sent_ms = clock_ms();
+		s->due_ms = 0;
+		s->switches = 0;
 	}
-	s->due_ms = 0;
 	mention_left_out(f, s->serial);
 }
 
@@ -96,11 +120,26 @@ over_limit(struct streams *s, uint32_t serial, size_t size)
 
 /* When the text that waits is to be sent: at once after a pause, but a line that is not finished gets a moment to become so. */
 static long long
-due(const struct streams *s)
+due(struct streams *s)
 {
+	const struct buf *text = text_of(s, s->latest);
 	long long interval = s->sent_ms + STREAMS_INTERVAL_MS;
-	long long moment = s->text.data[s->text.size - 1] == '\n' ? 0 : clock_ms() + STREAMS_LINE_MS;
-	return s->due_ms != 0 && s->due_ms < moment ? s->due_ms : interval > moment ? interval : moment;
+	long long moment = text->data[text->size - 1] == '\n' ? 1 : clock_ms() + STREAMS_LINE_MS;
+	long long soonest = interval > moment ? interval : moment;
+	return s->due_ms != 0 && s->due_ms < soonest ? s->due_ms : soonest;
+}
+
+/* Text that waits and may not be joined with what comes now goes out first. */
+static void
+make_way(struct front *f, enum stream stream, uint32_t serial)
+{
+	struct streams *s = &f->streams;
+	if (s->due_ms != 0 && s->serial != serial) {
+		streams_flush(f);
+	} else if (text_of(s, other(stream))->size > 0 && s->latest != stream && s->switches < STREAMS_SWITCHES_MAX) {
+		flush_one(f, s->latest);
+		s->switches++;
+	}
 }
 
 void
@@ -113,18 +152,18 @@ streams_add(struct front *f, enum stream stream, uint32_t serial, const char *te
 		s->left_out += size;
 		return;
 	}
-	if (s->text.size > 0 && (s->stream != stream || s->serial != serial))
-		streams_flush(f);
-	s->stream = stream;
-	s->serial = serial;
-	if (buf_append(&s->text, text, size) < 0) {
+	make_way(f, stream, serial);
+	struct buf *waiting = text_of(s, stream);
+	if (buf_append(waiting, text, size) < 0) {
 		s->left_out += size;
-		s->text.failed = false;
+		waiting->failed = false;
+		return;
 	}
-	if (s->text.size >= STREAMS_MESSAGE_SIZE)
+	s->latest = stream;
+	s->serial = serial;
+	s->due_ms = due(s);
+	if (waiting->size >= STREAMS_MESSAGE_SIZE)
 		streams_flush(f);
-	else
-		s->due_ms = due(s);
 }
 
 void

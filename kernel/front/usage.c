@@ -41,8 +41,8 @@ read_stat(pid_t pid, struct process *ret)
 	const char *after = got ? strrchr(line, ')') : NULL;
 	unsigned long long user = 0, system = 0;
 	int parent = 0;
-	if (after == NULL || sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &parent, &user,
-	                            &system) != 3)
+	if (after == NULL ||
+	    sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &parent, &user, &system) != 3)
 		return false;
 	*ret = (struct process){ .pid = pid, .parent = parent, .ticks = user + system };
 	return true;
@@ -99,7 +99,7 @@ read_host(struct sample *s)
 	if (file == NULL)
 		return;
 	if (fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6],
-	           &v[7]) == 8) {
+		   &v[7]) == 8) {
 		for (int i = 0; i < 8; i++)
 			s->total += v[i];
 		s->busy = s->total - v[3] - v[4];
@@ -132,9 +132,9 @@ write_memory(struct buf *out)
 	static const struct {
 		const char *key, *name;
 	} plain[] = {
-		{ "total", "MemTotal" },     { "available", "MemAvailable" }, { "free", "MemFree" },
-		{ "active", "Active" },      { "inactive", "Inactive" },      { "buffers", "Buffers" },
-		{ "cached", "Cached" },      { "shared", "Shmem" },           { "slab", "Slab" },
+		{ "total", "MemTotal" }, { "available", "MemAvailable" }, { "free", "MemFree" },
+		{ "active", "Active" },  { "inactive", "Inactive" },      { "buffers", "Buffers" },
+		{ "cached", "Cached" },  { "shared", "Shmem" },           { "slab", "Slab" },
 	};
 	unsigned long long total = meminfo("MemTotal"), available = meminfo("MemAvailable");
 	unsigned long long used = total > available ? total - available : 0;
@@ -142,7 +142,7 @@ write_memory(struct buf *out)
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		buf_appendf(out, "\"%s\": %llu, ", plain[i].key, meminfo(plain[i].name));
 	buf_appendf(out, "\"used\": %llu, \"percent\": %.1f}", used,
-	            total == 0 ? 0.0 : 100.0 * (double)used / (double)total);
+		    total == 0 ? 0.0 : 100.0 * (double)used / (double)total);
 }
 
 int
@@ -168,13 +168,13 @@ usage_write(struct front *f, struct buf *out)
 	double seconds = (double)(now.at_ms - before.at_ms) / 1000.0;
 	double ticks = now.kernel_ticks > before.kernel_ticks ? (double)(now.kernel_ticks - before.kernel_ticks) : 0;
 	double share = before.at_ms == 0 || seconds <= 0 ? 0 : 100.0 * ticks / (double)sysconf(_SC_CLK_TCK) / seconds;
-	double host = before.at_ms == 0 || now.total <= before.total ?
-	                      0 :
-	                      100.0 * (double)(now.busy - before.busy) / (double)(now.total - before.total);
+	double host = before.at_ms == 0 || now.total <= before.total
+			      ? 0
+			      : 100.0 * (double)(now.busy - before.busy) / (double)(now.total - before.total);
 	buf_append_string(out, "{\"hostname\": ");
 	text_append_json(out, hostname, strlen(hostname));
 	buf_appendf(out, ", \"pid\": %ld, \"kernel_cpu\": %.1f, \"kernel_memory\": %llu, \"cpu_count\": %ld",
-	            (long)f->worker.pid, share, memory, sysconf(_SC_NPROCESSORS_ONLN));
+		    (long)f->worker.pid, share, memory, sysconf(_SC_NPROCESSORS_ONLN));
 	if (host > 0)
 		buf_appendf(out, ", \"host_cpu_percent\": %.1f", host);
 	write_memory(out);

@@ -13,7 +13,7 @@
 
 int
 worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
-            struct err *e)
+	    struct err *e)
 {
 	if (w->link < 0)
 		return err_set(e, ERR_CLOSED, "the worker is gone");
@@ -30,7 +30,8 @@ worker_flush(struct worker *w)
 {
 	size_t sent = 0;
 	while (w->link >= 0 && sent < w->outgoing.size) {
-		ssize_t n = send(w->link, w->outgoing.data + sent, w->outgoing.size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n =
+			send(w->link, w->outgoing.data + sent, w->outgoing.size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

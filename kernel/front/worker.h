@@ -14,24 +14,30 @@
 #include "link/ring.h"
 
 struct worker {
-	pid_t pid;       /* also its process group and session; 0: none */
-	int pidfd;       /* readable when it has ended */
-	int link;        /* non-blocking stream of frames; -1 when closed */
-	int bell;        /* eventfd rung by the ring's producer */
-	int lifeline;    /* closing it, by dying, kills the worker's group */
-	int crash;       /* memfd into which faulthandler writes a dying worker's traceback */
-	int pipes[2];    /* its descriptors 1 and 2, non-blocking; -1 when closed */
+	pid_t pid;    /* also its process group and session; 0: none */
+	int pidfd;    /* readable when it has ended */
+	int link;     /* non-blocking stream of frames; -1 when closed */
+	int bell;     /* eventfd rung by the ring's producer */
+	int lifeline; /* closing it, by dying, kills the worker's group */
+	int crash;    /* memfd into which faulthandler writes a dying worker's traceback */
+	int pipes[2]; /* its descriptors 1 and 2, non-blocking; -1 when closed */
 	struct shared *shared;
 	struct frame_reader reader;
 	struct buf outgoing; /* bytes the link has not taken yet */
-	bool ended;      /* reaped: `status` holds */
-	bool stopped;    /* by SIGSTOP and the like */
-	int status;      /* as waitpid gives it */
+	bool ended;          /* reaped: `status` holds */
+	bool stopped;        /* by SIGSTOP and the like */
+	int status;          /* as waitpid gives it */
 };
 
-#define WORKER_INIT                                                                                                    \
-	((struct worker){ .pidfd = -1, .link = -1, .bell = -1, .lifeline = -1, .crash = -1, .pipes = { -1, -1 },                     \
-	                  .reader = FRAME_READER_INIT, .outgoing = BUF_INIT })
+#define WORKER_INIT                                    \
+	((struct worker){ .pidfd = -1,                 \
+			  .link = -1,                  \
+			  .bell = -1,                  \
+			  .lifeline = -1,              \
+			  .crash = -1,                 \
+			  .pipes = { -1, -1 },         \
+			  .reader = FRAME_READER_INIT, \
+			  .outgoing = BUF_INIT })
 
 struct spawn {
 	const char *python; /* interpreter for the worker; NULL: found */
@@ -44,7 +50,7 @@ int worker_spawn(struct worker *w, const struct spawn *how, struct err *e);
 
 /* Queue a frame and send what the link takes. 0, or -1 with ERR_CLOSED / ERR_MEMORY / ERR_LIMIT. Never blocks. */
 int worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
-                struct err *e);
+		struct err *e);
 
 /* The link is writable: go on. */
 void worker_flush(struct worker *w);

@@ -20,7 +20,7 @@ take_back(struct buf *out, size_t size, struct err *e)
 
 int
 frame_encode_head(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
-                  struct err *e)
+		  struct err *e)
 {
 	size_t total = sizeof *header + count * sizeof(uint32_t);
 	if (count > FRAME_PARTS_MAX)
@@ -46,7 +46,7 @@ frame_encode_head(struct buf *out, const struct frame_header *header, const stru
 
 int
 frame_encode(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
-             struct err *e)
+	     struct err *e)
 {
 	size_t before = out->size;
 	if (frame_encode_head(out, header, parts, count, e) < 0)

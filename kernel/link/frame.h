@@ -52,10 +52,10 @@ enum frame_flag {
 
 struct frame_header {
 	uint32_t magic;
-	uint16_t type;  /* enum frame_type */
-	uint16_t flags; /* enum frame_flag */
-	uint32_t serial;     /* request serial, from 1; 0 = none */
-	uint32_t part_count; /* <= FRAME_PARTS_MAX */
+	uint16_t type;          /* enum frame_type */
+	uint16_t flags;         /* enum frame_flag */
+	uint32_t serial;        /* request serial, from 1; 0 = none */
+	uint32_t part_count;    /* <= FRAME_PARTS_MAX */
 	uint64_t ring_position; /* bytes ever written to the output ring before this frame; 0 from the front */
 };
 
@@ -72,12 +72,12 @@ struct frame {
 
 /* Append header and sizes (not the parts) of a frame to `out`; the caller sends the parts after it, e.g. by
  * writev. header->part_count is taken from `count`. 0, or -1 with ERR_LIMIT / ERR_MEMORY and out unchanged. */
-int frame_encode_head(struct buf *out, const struct frame_header *header, const struct frame_part *parts,
-                      size_t count, struct err *e);
+int frame_encode_head(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
+		      struct err *e);
 
 /* Append the whole frame to `out`. As frame_encode_head. */
 int frame_encode(struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
-                 struct err *e);
+		 struct err *e);
 
 /* Reassembles frames from a byte stream. Owned by its user; frame_reader_free releases it. */
 struct frame_reader {

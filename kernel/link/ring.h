@@ -19,7 +19,7 @@
 #include "base/err.h"
 #include "link/state.h"
 
-#define RING_SIZE ((size_t)64 * 1024) /* bytes of data, a power of two */
+#define RING_SIZE ((size_t)64 * 1024)     /* bytes of data, a power of two */
 #define RING_TEXT_MAX ((size_t)16 * 1024) /* bytes of text in one record; longer writes are split */
 
 struct ring_record {
@@ -31,7 +31,8 @@ struct ring_record {
 struct ring {
 	_Alignas(64) _Atomic uint64_t head; /* bytes ever written (producer) */
 	_Alignas(64) _Atomic uint64_t tail; /* bytes ever read (consumer) */
-	_Alignas(64) _Atomic uint32_t bell_at; /* consumer: ring the bell when at least this many bytes wait; 0 = never */
+	_Alignas(64) _Atomic uint32_t
+		bell_at;             /* consumer: ring the bell when at least this many bytes wait; 0 = never */
 	_Atomic uint32_t waiting;    /* producer: sleeps on room_futex */
 	_Atomic uint32_t room_futex; /* consumer: counts up when it has made room */
 };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ends.h"
+#include "nudge.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -76,7 +77,7 @@ sigaction(int signum, const struct sigaction *action, struct sigaction *before)
 {
 	if (real_action == NULL)
 		find_real("sigaction", &real_action, sizeof real_action);
-	if (signum == LIFELINE_SIGNAL && action != NULL && is_worker()) {
+	if ((signum == LIFELINE_SIGNAL || signum == NUDGE_SIGNAL) && action != NULL && is_worker()) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -92,7 +93,8 @@ lifeline_watch(struct err *e)
 	front = getppid();
 	if (sigaction(LIFELINE_SIGNAL, &action, NULL) < 0)
 		return err_system(e, "sigaction");
-	if (prctl(PR_SET_PDEATHSIG, LIFELINE_SIGNAL) < 0)
+	/* The lifeline's signal is delivered to a worker that is stopped only when it goes on. */
+	if (prctl(PR_SET_PDEATHSIG, SIGCONT) < 0)
 		return err_system(e, "prctl PR_SET_PDEATHSIG");
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETSIG, LIFELINE_SIGNAL) < 0 || fcntl(fd, F_SETOWN, getpid()) < 0 ||
