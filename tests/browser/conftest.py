@@ -83,6 +83,12 @@ def notebook(request: pytest.FixtureRequest, lab: LabPage) -> LabPage:
     return lab
 
 
+def pytest_sessionstart() -> None:
+    """What is in FAILURES after a run is of that run."""
+    for picture in FAILURES.glob("*.png"):
+        picture.unlink()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Photograph the tab of a test that failed, before its fixtures close it."""
