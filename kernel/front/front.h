@@ -46,7 +46,6 @@ struct front {
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
-	long long interrupt_ms; /* last interrupt of the active request; 0: none */
 	long long report_ms;    /* when to say that an interrupt has no effect; 0: never */
 	long long kill_ms;      /* when the stopping worker is killed; 0: never */
 	long long cut_off_ms;   /* the link is closed: when a worker that lives on is killed; 0: never */

@@ -40,8 +40,7 @@ interrupt_now(struct front *f)
 	log_info("event=interrupt inside=%d", inside);
 	if (f->active == NULL)
 		return;
-	f->interrupt_ms = clock_ms();
-	f->report_ms = f->interrupt_ms + FRONT_INTERRUPT_REPORT_MS;
+	f->report_ms = clock_ms() + FRONT_INTERRUPT_REPORT_MS;
 }
 
 /* A line on the standard error of the cell that runs. */

@@ -87,7 +87,6 @@ release_active(struct front *f)
 {
 	struct request *r = f->active;
 	f->active = NULL;
-	f->interrupt_ms = 0;
 	f->report_ms = 0;
 	f->input_id[0] = '\0';
 	atomic_store(&f->worker.shared->state.interrupt_serial, 0);
