@@ -25,6 +25,10 @@ def _storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+class HistoryUnavailable(Exception):
+    """The database cannot be read now (locked), or not with these arguments."""
+
+
 class _NoThread(ipython_history.HistorySavingThread):
     """Takes the place of IPython's saving thread while HistoryManager.__init__ runs. Never started."""
 
@@ -123,6 +127,18 @@ class HistoryManager(ipython_history.HistoryManager):
         if not self._told:
             self._told = True
             publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr", to=(0, NOBODY))
+
+    # Reading.
+
+    def _run_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """Every query of IPython's. Errors that do not say the file is damaged must not reach it: it would move the file aside."""
+        self.open()
+        try:
+            return list(super()._run_sql(*args, **kwargs))
+        except Exception as error:
+            if type(error).__name__ == "DatabaseError":
+                raise
+            raise HistoryUnavailable(f"{type(error).__name__}: {error}") from None
 
     # Writing.
 

@@ -95,6 +95,7 @@ class Introspection:
         kind = content.get("hist_access_type")
         raw, output = content.get("raw", True), content.get("output", False)
         entries: Any = []
+        manager.writeout_cache()
         if kind == "tail":
             entries = manager.get_tail(content.get("n"), raw=raw, output=output, include_latest=True)
         elif kind == "range":

@@ -99,6 +99,7 @@ def test_displayhook_outside_cells(engine: Engine) -> None:
 def test_old_results_are_culled(engine: Engine) -> None:
     hook = engine.shell.displayhook
     saved, hook.cache_size = hook.cache_size, 3
+    engine.ok("Out.clear()")
     try:
         with pytest.warns(UserWarning, match="cache limit"):
             for number in range(8):
