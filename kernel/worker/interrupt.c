@@ -12,6 +12,7 @@
 #include "ends.h"
 #include "fault.h"
 #include "lifeline.h"
+#include "nudge.h"
 #include "repair.h"
 
 #define INSIST_MS 1000 /* a press this soon after the last one insists */
@@ -65,6 +66,7 @@ on_sigint(int signum)
 	} else if (activity == STATE_USER) {
 		count_press();
 		PyErr_SetInterruptEx(signum);
+		nudge_begin();
 	} else if (activity == STATE_WAITING) {
 		wake_loop();
 	}
@@ -79,6 +81,7 @@ default_int_handler(PyObject *py_module, PyObject *py_args)
 	(void)py_module;
 	(void)py_args;
 	raised = 1;
+	nudge_end();
 	if (insist > 0) {
 		insist--;
 		PyErr_SetInterruptEx(SIGINT);
@@ -137,6 +140,7 @@ put_signals_right(void)
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGINT);
 	sigaddset(&wanted, LIFELINE_SIGNAL);
+	sigaddset(&wanted, NUDGE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
 	PyObject *py_handler = PyObject_CallOneArg(py_getsignal, py_sigint);
 	if (py_handler == NULL)
@@ -174,6 +178,7 @@ static void
 drop_pending(void)
 {
 	insist = 0;
+	nudge_end();
 	PyObject *py_error = py_take_exception();
 	for (int i = 0; i < PENDING_MAX && PyErr_CheckSignals() < 0; i++) {
 		insist = 0;

@@ -2,8 +2,8 @@
  *
  * The front's death is the worker's, and that of everything the worker started, whatever Python is doing:
  * a socket that hangs up raises a signal, and its handler kills our process group. No thread, no polling, no GIL.
- * lifeline.c also defines pthread_sigmask and sigaction in the executable (see guard.h for how), which leave that one signal
- * alone: user code that blocks or ignores every signal would otherwise outlive the front.
+ * lifeline.c also defines pthread_sigmask and sigaction in the executable (see guard.h for how), which leave that signal, and
+ * nudge.h's, alone: user code that blocks or ignores every signal would otherwise outlive the front.
  */
 #ifndef PUPITRE_WORKER_LIFELINE_H
 #define PUPITRE_WORKER_LIFELINE_H

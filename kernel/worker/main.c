@@ -4,7 +4,7 @@
  * 4 = bell, 5 = shared memory, 6 = lifeline, 7 = last words, as the leader of a session of its own.
  * One thread, Python's main thread. What it is made of, in the order it is set up:
  *   ends       the descriptors           lifeline   dies with the front      fork      children never answer
- *   start      CPython                   module     _pupitre                 interrupt SIGINT
+ *   start      CPython                   module     _pupitre                 interrupt SIGINT, with nudge
  *   fault      last words                link       frames                   dispatch  the net under every request
  *   stream     sys.stdout into the ring  repair     what user code destroys  guard     what user code closes
  */
@@ -15,6 +15,7 @@
 #include "ends.h"
 #include "fork.h"
 #include "lifeline.h"
+#include "nudge.h"
 #include "start.h"
 
 #define EXIT_USAGE 2
@@ -31,7 +32,7 @@ main(void)
 		log_error("error=\"%s\"", e.text);
 		return EXIT_USAGE;
 	}
-	if (lifeline_watch(&e) < 0 || fork_watch(&e) < 0 || start_python(&e) < 0) {
+	if (nudge_init(&e) < 0 || lifeline_watch(&e) < 0 || fork_watch(&e) < 0 || start_python(&e) < 0) {
 		log_error("error=\"%s\"", e.text);
 		return EXIT_FAILED;
 	}

@@ -9,5 +9,5 @@ const char *
 __asan_default_options(void)
 {
 	return "detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0:"
-	       "use_sigaltstack=0:allow_user_segv_handler=1";
+	       "use_sigaltstack=0:allocator_may_return_null=1:allow_user_segv_handler=1";
 }

@@ -27,6 +27,16 @@ def test_user_code_is_interrupted(front: Front, code: str) -> None:
     assert front.run("result = 1")["result"] == "1"
 
 
+def test_an_interrupt_just_before_a_system_call(front: Front) -> None:
+    """Between kill and sleep no bytecode runs, so Python does not look for signals."""
+    code = """
+import ctypes, functools, operator, time
+kill = functools.partial(ctypes.CDLL(None).kill, os.getpid(), signal.SIGINT)
+list(map(operator.call, [kill, functools.partial(time.sleep, 60)]))
+"""
+    assert front.run(code)["ename"] == "KeyboardInterrupt"
+
+
 def test_idle_and_our_code_are_not(front: Front) -> None:
     for _ in range(50):
         front.interrupt()
@@ -78,8 +88,10 @@ def test_an_early_interrupt_wakes_an_await_cell(front: Front) -> None:
         "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
         "signal.set_wakeup_fd(-1)",
         "import ctypes; ctypes.CDLL(None).signal(2, 1)",
+        "for s in range(signal.SIGRTMIN, signal.SIGRTMAX - 2): signal.signal(s, signal.SIG_DFL)",
+        "for s in (62, 63):\n  try: signal.signal(s, signal.SIG_DFL)\n  except OSError: pass",
     ],
-    ids=["ignore", "default", "own", "mask", "wakeup", "libc"],
+    ids=["ignore", "default", "own", "mask", "wakeup", "libc", "real-time", "reserved"],
 )
 def test_signals_are_put_right_for_the_next_cell(front: Front, code: str) -> None:
     assert front.run(code)["status"] == "ok"
