@@ -59,7 +59,9 @@ class HistoryManager(ipython_history.HistoryManager):
     # Opening: `db` and `session_number` come into being when somebody reads them.
 
     def init_db(self) -> None:
-        """Called by IPython's constructor, where it does nothing yet."""
+        """Nothing when IPython's constructor calls it; IPython calls it again after moving a damaged file aside."""
+        if self.opened:
+            super().init_db()
 
     def new_session(self, conn: Any = None) -> None:
         if self.opened:
@@ -90,7 +92,7 @@ class HistoryManager(ipython_history.HistoryManager):
         try:
             if self.enabled and self.hist_file != ":memory:":
                 self._probe()
-            super().init_db()
+            self.init_db()
             super().new_session()
         except Exception as error:
             self._keep_in_memory(error)
@@ -171,3 +173,7 @@ class HistoryManager(ipython_history.HistoryManager):
             super().end_session()
         except Exception as error:
             self.log.info("history: %s", error)
+
+    def close(self) -> None:
+        if self.opened:
+            self.db.close()

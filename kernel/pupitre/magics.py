@@ -36,7 +36,7 @@ class KernelMagics(Magics):  # type: ignore[misc]
         filename, number, _ = target
         if filename is None:
             return
-        payload = {"source": "edit_magic", "filename": os.path.abspath(filename), "line_number": number}
+        payload = {"source": "edit_magic", "filename": os.path.abspath(filename), "line_number": int(number or 0)}
         self.shell.payload_manager.write_payload(payload)
 
     @line_magic

@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.page import as_hook
 from IPython.core.payloadpage import page as payload_page
 from traitlets import Any as AnyTrait
-from traitlets import Bool, CBool, Instance, Type, Unicode, default, observe
+from traitlets import Bool, CBool, Instance, Type, default, observe
 
 from . import door, parent
 from .compiler import CellCompiler
@@ -60,7 +60,6 @@ class ZMQInteractiveShell(InteractiveShell):
     colors_force = CBool(True)
     readline_use = CBool(False)
     autoindent = CBool(False)
-    banner1 = Unicode("")
     exiter = Instance(ZMQExitAutocall)
     keepkernel_on_exit: Any = None
     display_page = Bool(False).tag(config=True)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""spec O and G: the history database, when all goes well and when it does not."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake import door
+from harness import Engine
+
+from pupitre import history
+from pupitre.history import HistoryManager
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "history.sqlite"
+
+
+@pytest.fixture
+def make(engine: Engine, place: Path) -> Iterator[Any]:
+    made: list[HistoryManager] = []
+
+    def manager() -> HistoryManager:
+        made.append(HistoryManager(shell=engine.shell, hist_file=str(place)))
+        made[-1].hist_file = place
+        return made[-1]
+
+    yield manager
+    for one in made:
+        one.db.close()
+
+
+def rows(place: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(place) as connection:
+        return connection.execute("select session, line, source_raw from history order by session, line").fetchall()
+
+
+def told() -> list[str]:
+    return [frame[3][4].decode() for frame in door.sent if frame[0] == door.PUBLISH]
+
+
+def test_no_thread(make: Any) -> None:
+    before = threading.active_count()
+    manager = make()
+    manager.store_inputs(1, "x")
+    manager.writeout_cache()
+    assert threading.active_count() == before and manager.save_thread is None
+
+
+def test_database_is_opened_by_the_first_write(make: Any, place: Path) -> None:
+    manager = make()
+    manager.store_inputs(1, "x = 1")
+    assert not place.exists() and not manager.opened
+    manager.writeout_cache()
+    assert rows(place) == [(1, 1, "x = 1")] and not manager.has_unwritten
+    manager.end_session()
+    with sqlite3.connect(place) as connection:
+        assert connection.execute("select num_cmds from sessions").fetchall() == [(1,)]
+
+
+def test_reading_the_session_number_opens_it(make: Any, place: Path) -> None:
+    assert make().session_number == 1
+    assert make().session_number == 2
+
+
+def test_a_session_without_cells_leaves_no_trace(make: Any, place: Path) -> None:
+    make().end_session()
+    assert not place.exists()
+
+
+def test_half_an_emoji(make: Any, place: Path) -> None:
+    manager = make()
+    manager.store_inputs(1, "'\ud83d'")
+    manager.writeout_cache()
+    assert rows(place) == [(1, 1, "'?'")] and told() == []
+
+
+def test_locked_database(make: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "BUSY_TIMEOUT", 0.01)
+    manager = make()
+    assert manager.session_number == 1
+    other = sqlite3.connect(place, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    manager.store_inputs(1, "a")
+    manager.writeout_cache()
+    assert manager.has_unwritten and told() == []
+    other.execute("ROLLBACK")
+    other.close()
+    manager.store_inputs(2, "b")
+    manager.writeout_cache()
+    assert [row[2] for row in rows(place)] == ["a", "b"]
+
+
+def test_database_that_stays_locked(make: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "BUSY_TIMEOUT", 0.01)
+    manager = make()
+    assert manager.session_number == 1
+    other = sqlite3.connect(place, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    for line in range(1, 8):
+        manager.store_inputs(line, f"cell {line}")
+        manager.writeout_cache()
+    other.close()
+    assert len(told()) == 1 and "memory" in told()[0]
+    assert [row[2] for row in manager.get_tail(10, include_latest=True)] == [f"cell {line}" for line in range(1, 8)]
+    assert rows(place) == [] and list(place.parent.iterdir()) == [place]
+
+
+def test_locked_when_it_is_opened(make: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "BUSY_TIMEOUT", 0.01)
+    other = sqlite3.connect(place, isolation_level=None)
+    other.execute("create table t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    manager = make()
+    manager.store_inputs(1, "a")
+    manager.writeout_cache()
+    other.close()
+    assert manager.hist_file == ":memory:" and len(told()) == 1
+    assert list(place.parent.iterdir()) == [place]
+
+
+def test_damaged_database_is_moved_aside_by_ipython(make: Any, place: Path) -> None:
+    place.write_bytes(b"this is no database" * 100)
+    manager = make()
+    manager.store_inputs(1, "a")
+    manager.writeout_cache()
+    assert rows(place) == [(1, 1, "a")]
+    assert len(list(place.parent.glob("history-corrupt*"))) == 1
+
+
+def test_directory_that_is_missing(make: Any, place: Path) -> None:
+    manager = make()
+    manager.hist_file = place.parent / "no" / "history.sqlite"
+    manager.store_inputs(1, "a")
+    manager.writeout_cache()
+    assert manager.hist_file == ":memory:" and len(told()) == 1
+    assert [row[2] for row in manager.get_tail(1, include_latest=True)] == ["a"]
+
+
+def test_full_disk(make: Any, place: Path) -> None:
+    manager = make()
+    assert manager.session_number == 1
+    manager.db.execute("PRAGMA max_page_count=1")
+    manager.store_inputs(1, "x" * 100_000)
+    manager.writeout_cache()
+    assert manager.hist_file == ":memory:" and len(told()) == 1
+    manager.store_inputs(2, "y")
+    manager.writeout_cache()
+    assert [row[1] for row in manager.get_tail(2, include_latest=True)] == [1, 2]
+
+
+def test_turned_off(make: Any, place: Path) -> None:
+    manager = make()
+    manager.enabled = False
+    manager.store_inputs(1, "a")
+    manager.writeout_cache()
+    assert not place.exists() and told() == []
+
+
+def test_written_a_moment_after_the_cell(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pupitre import kernel
+
+    monkeypatch.setattr(kernel, "WRITE_AFTER", 0.02)
+    engine.kernel._history_timer = False
+    engine.ok("t_written = 1")
+    assert engine.shell.history_manager.has_unwritten
+    engine.run_for(0.15)
+    assert not engine.shell.history_manager.has_unwritten

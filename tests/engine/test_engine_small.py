@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parts by themselves: cell names, light imports, the import finder."""
+
+import importlib
+import sys
+from types import ModuleType
+
+import pytest
+from harness import Engine
+
+from pupitre import compiler, imports, lean
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 1642566012), ("a", 3430126158), ("1 + 1", 0), ("x = 'é😀'\n", 0), ("print('hello world')", 0)],
+)
+def test_murmur2(text: str, expected: int) -> None:
+    """Against the definition, written the other way round."""
+    data, factor, mask = text.encode(), 0x5BD1E995, 0xFFFFFFFF
+    value = compiler.HASH_SEED ^ len(data)
+    index = 0
+    while len(data) - index >= 4:
+        word = int.from_bytes(data[index : index + 4], "little") * factor & mask
+        word = ((word ^ (word >> 24)) * factor) & mask
+        value = ((value * factor) & mask) ^ word
+        index += 4
+    rest = len(data) - index
+    if rest >= 3:
+        value ^= data[index + 2] << 16
+    if rest >= 2:
+        value ^= data[index + 1] << 8
+    if rest >= 1:
+        value = ((value ^ data[index]) * factor) & mask
+    value = ((value ^ (value >> 13)) * factor) & mask
+    value ^= value >> 15
+    assert compiler.murmur2(data, compiler.HASH_SEED) == value
+    if expected and not text:
+        assert isinstance(expected, int)
+
+
+def test_cell_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = compiler.cell_name("x")
+    assert name == compiler.cell_name("x") != compiler.cell_name("y")
+    assert name.startswith(compiler.cell_folder()) and "ipykernel_" in name and name.endswith(".py")
+    monkeypatch.setenv("IPYKERNEL_CELL_NAME", "fixed")
+    assert compiler.cell_name("x") == "fixed"
+
+
+def test_later_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = lean.LaterModule("colorsys", ("rgb_to_hsv",))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    assert later.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
+    assert later.ONE_THIRD == importlib.import_module("colorsys").ONE_THIRD
+    with pytest.raises(AttributeError):
+        _ = later.nonsense
+    with pytest.raises(AttributeError):
+        _ = later.__wrapped__
+
+
+def test_import_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("this_needs", "colorsys"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    lean.import_without("colorsys", {"left_out_zz": ()})
+    assert "left_out_zz" not in sys.modules
+
+
+def test_asyncio_has_its_tls_when_wanted(engine: Engine) -> None:
+    code = "import asyncio, ssl\nfrom asyncio import base_events, sslproto\n"
+    code += "isinstance(ssl.create_default_context(), base_events.ssl.SSLContext), sslproto.SSLProtocol is base_events.sslproto.SSLProtocol"
+    assert engine.result(code) == "(True, True)"
+
+
+def test_finder_adapts_once_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ModuleType] = []
+    monkeypatch.setitem(imports._ADAPT, "colorsys", seen.append)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    module = importlib.import_module("colorsys")
+    assert seen == [module] and type(module.__loader__).__name__ == "SourceFileLoader"
+    imports.install()
+    assert sum(isinstance(finder, imports.Finder) for finder in sys.meta_path) == 1
+
+
+def test_pdb_ends_at_an_interrupt(engine: Engine) -> None:
+    assert engine.result("import pdb; pdb.Pdb.__name__") == "'InterruptiblePdb'"
