@@ -7,9 +7,11 @@ Everything here is safe to call from any thread unless it says otherwise. In a c
 """
 
 import io
-from collections.abc import Buffer, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
+
+from typing_extensions import Buffer
 
 # Frame types and flags, as in kernel/link/frame.h.
 START: int
@@ -32,41 +34,47 @@ version: str
 link_fd: int  # readable when frames wait; for loop.add_reader
 wake_fd: int  # eventfd, readable after SIGINT arrived while the loop waited in an await cell
 
-# (serial, message) of the request whose output this context makes; set per cell, inherited by asyncio tasks. `message` is
-# the dict of streams.Parent. When unset (threads), the parent given to set_parent applies.
+# (serial, message) of the request whose output this context makes; set per cell, inherited by asyncio tasks. `message`
+# is the dict of streams.Parent. When unset (threads), the parent given to set_parent applies.
 parent: ContextVar[tuple[int, Any]]
 
 Frame = tuple[int, int, int, list[bytes]]  # type, flags, serial, parts
 
 def send(type: int, flags: int, serial: int, parts: Sequence[Buffer], /) -> None:
-    """Send one frame, whole, stamped with the ring position. Waits (without the GIL) while the link is full; a signal may interrupt
-    the wait before the first byte, never after it. A REPLY or DONE closes its serial: a second one for the same
-    serial is silently dropped. OSError when the front is gone."""
+    """Send one frame, whole, stamped with the ring position. Waits (without the GIL) while the link is full; a signal
+    may interrupt the wait before the first byte, never after it. A REPLY or DONE closes its serial: a second one for
+    the same serial is silently dropped. OSError when the front is gone."""
 
 def receive(timeout: float | None, /) -> Frame | None:
-    """The next frame, or None after `timeout` seconds (0: only what is there; None: no limit). Waits without the GIL and
-    interruptibly (KeyboardInterrupt). EOFError when the front is gone."""
+    """The next frame, or None after `timeout` seconds (0: only what is there; None: no limit). Waits without the GIL
+    and interruptibly (KeyboardInterrupt). EOFError when the front is gone."""
 
-def set_handler(handle: Callable[[int, int, int, list[bytes]], bool | None], fail: Callable[[int, BaseException], None], /) -> None:
-    """Who serves frames. `handle(type, flags, serial, parts)` runs for each frame that dispatch() takes; returning True means that the
-    reply comes later (an await cell). If it raises, or returns without REPLY/DONE for a REQUEST, builtins and modules are repaired and
-    `fail(serial, error)` runs; if that fails as well, C sends a canned error reply. So every REQUEST is answered."""
+def set_handler(
+    handle: Callable[[int, int, int, list[bytes]], bool | None], fail: Callable[[int, BaseException], None], /
+) -> None:
+    """Who serves frames. `handle(type, flags, serial, parts)` runs for each frame that dispatch() takes; returning True
+    means that the reply comes later (an await cell). If it raises, or returns without REPLY/DONE for a REQUEST,
+    builtins and modules are repaired and `fail(serial, error)` runs; if that fails as well, C sends a canned error
+    reply. So every REQUEST is answered."""
 
 def dispatch() -> None:
-    """Take and serve every frame that waits. Called by the event loop when link_fd is readable, in the main thread. Runs with activity OURS."""
+    """Take and serve every frame that waits. Called by the event loop when link_fd is readable, in the main thread.
+    Runs with activity OURS."""
 
 def call_ours(serial: int, func: Callable[..., Any], /, *args: Any) -> None:
-    """Run func(*args) as dispatch runs a handler: activity OURS, interrupts held off, the same net underneath for `serial` (0: none): if func raises,
-    or returns without serial answered, `fail` runs. For completions of await cells. Main thread."""
+    """Run func(*args) as dispatch runs a handler: activity OURS, interrupts held off, the same net underneath for
+    `serial` (0: none): if func raises, or returns without serial answered, `fail` runs. For completions of await cells.
+    Main thread."""
 
 def call_user(serial: int, cell: int, func: Callable[..., Any], /, *args: Any) -> Any:
-    """Run func(*args) as the student's code: activity USER, SIGINT raises KeyboardInterrupt (at once, if the front asked for it before we got
-    here). SIGINT's handler and the signal mask are put right first. Whatever func did, no interrupt is pending
-    when this returns or raises, and the previous activity is back. `cell`: execution count for the state page, 0 = none.
-    Afterwards what func destroyed is mended (see repair). Main thread only."""
+    """Run func(*args) as the student's code: activity USER, SIGINT raises KeyboardInterrupt (at once, if the front
+    asked for it before we got here). SIGINT's handler and the signal mask are put right first. Whatever func did, no
+    interrupt is pending when this returns or raises, and the previous activity is back. `cell`: execution count for the
+    state page, 0 = none. Afterwards what func destroyed is mended (see repair). Main thread only."""
 
 def waiting(begins: bool, /) -> None:
-    """The event loop is about to wait / has waited. While it waits inside an await cell (set_pending) SIGINT writes wake_fd."""
+    """The event loop is about to wait / has waited. While it waits inside an await cell (set_pending) SIGINT writes
+    wake_fd."""
 
 def set_pending(serial: int, cell: int, /) -> None:
     """An await cell is pending (serial, cell) or no longer (0, 0). For the state page and for waiting()."""
@@ -75,10 +83,10 @@ def set_parent(parent: tuple[int, Any], /) -> None:
     """The parent of output from threads and contexts that have none of their own."""
 
 def repair(everything: bool, /) -> list[str]:
-    """Mend what user code destroyed since start: builtins that were deleted or are no longer callable, essential entries of sys.modules, sys.stdout or
-    sys.stderr set to None, a recursion limit below 200. `everything`: put back every changed builtin, callable or not.
-    The names of what was mended, e.g. ["builtins.len", "sys.modules"]. call_user runs it with False and keeps the names for the
-    next call: repair returns and forgets them."""
+    """Mend what user code destroyed since start: builtins that were deleted or are no longer callable, essential
+    entries of sys.modules, sys.stdout or sys.stderr set to None, a recursion limit below 200. `everything`: put back
+    every changed builtin, callable or not. The names of what was mended, e.g. ["builtins.len", "sys.modules"].
+    call_user runs it with False and keeps the names for the next call: repair returns and forgets them."""
 
 def protect() -> None:
     """Take the picture that repair compares with. Once, when everything is imported and before user code."""
@@ -86,13 +94,17 @@ def protect() -> None:
 class Stream(io.TextIOBase):
     """The C half of sys.stdout and sys.stderr. streams.OutStream derives from it.
 
-    write() takes the parent from `parent`, else set_parent; puts UTF-8 (lone surrogates as surrogatepass) into the ring; waits for room
-    without the GIL, interruptibly; in a forked child writes to descriptor 1 or 2. Goes through write_slowly (a Python method)
-    instead when `slow` is true or the parent's serial is more than PARENTS_KEPT - 4 requests old."""
+    write() takes the parent from `parent`, else set_parent; puts UTF-8 (lone surrogates as surrogatepass) into the
+    ring; waits for room without the GIL, interruptibly; in a forked child writes to descriptor 1 or 2. Goes through
+    write_slowly (a Python method) instead when `slow` is true or the parent's serial is more than PARENTS_KEPT - 4
+    requests old."""
 
     slow: bool
     def __init__(self, number: int) -> None: ...  # 1 = stdout, 2 = stderr
     def write(self, text: str, /) -> int: ...
+    def flush(self) -> None:
+        """In a forked child, where text waits for its newline: write what was begun. Otherwise there is nothing to do."""
+
     def write_slowly(self, text: str, parent: tuple[int, Any], /) -> int: ...
     def put(self, serial: int, text: str, /) -> None:
         """Into the ring under an explicit serial."""

@@ -3,13 +3,22 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/fd.h"
 #include "ends.h"
 #include "guard.h"
 #include "interrupt.h"
 
+#define LINE_MAX_SIZE ((size_t)4096) /* PIPE_BUF: a write of this size is not torn apart */
+#define STREAM_COUNT 2
+
 static bool is_child;
+static pid_t child; /* whose lines these are; a vfork child shares them and must not write them */
+static struct buf lines[STREAM_COUNT] = { { .maximum = BUF_MAXIMUM }, { .maximum = BUF_MAXIMUM } };
 
 static void
 in_child(void)
@@ -20,6 +29,9 @@ in_child(void)
 		ends_drop();
 		guard_close_all(ends_get()->crash);
 	}
+	child = getpid();
+	for (size_t i = 0; i < STREAM_COUNT; i++)
+		buf_reset(&lines[i]); /* a grandchild does not repeat its parent's */
 	interrupt_in_child();
 	errno = saved;
 }
@@ -34,6 +46,63 @@ bool
 fork_is_child(void)
 {
 	return is_child;
+}
+
+/* Write what is held of descriptor 1 or 2. Needs no GIL. 0, or -1 with *e. */
+static int
+write_line(size_t stream, struct err *e)
+{
+	BUF_AUTO taken = lines[stream];
+	lines[stream] = BUF_INIT;
+	return fd_write_all((int)stream + 1, taken.data, taken.size, e);
+}
+
+static int
+raise_error(const struct err *e)
+{
+	PyErr_SetString(PyExc_OSError, e->text);
+	return -1;
+}
+
+int
+fork_write(unsigned number, const char *text, size_t size)
+{
+	struct buf *line = &lines[number - 1];
+	struct err e = ERR_INIT;
+	if (buf_append(line, text, size) < 0) {
+		buf_reset(line);
+		PyErr_NoMemory();
+		return -1;
+	}
+	if (line->size < LINE_MAX_SIZE && memchr(text, '\n', size) == NULL)
+		return 0;
+	PyThreadState *py_state = PyEval_SaveThread();
+	int failure = write_line(number - 1, &e);
+	PyEval_RestoreThread(py_state);
+	return failure < 0 ? raise_error(&e) : 0;
+}
+
+int
+fork_flush(void)
+{
+	struct err e = ERR_INIT;
+	if (child == 0 || getpid() != child)
+		return 0;
+	PyThreadState *py_state = PyEval_SaveThread();
+	for (size_t i = 0; i < STREAM_COUNT; i++)
+		write_line(i, &e);
+	PyEval_RestoreThread(py_state);
+	return err_is_set(&e) ? raise_error(&e) : 0;
+}
+
+__attribute__((visibility("default"))) _Noreturn void
+_exit(int status)
+{
+	struct err e = ERR_INIT;
+	for (size_t i = 0; i < STREAM_COUNT && child != 0 && getpid() == child; i++)
+		write_line(i, &e);
+	for (;;)
+		syscall(SYS_exit_group, status);
 }
 
 static void

@@ -6,7 +6,6 @@
 #include <structmember.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "ends.h"
 #include "fork.h"
 #include "link/frame.h"
@@ -71,24 +70,11 @@ piece_size(const char *text, size_t size)
 	return n;
 }
 
-/* In a forked child: to descriptor 1 or 2. */
-static int
-write_descriptor(uint32_t number, const char *text, size_t size)
-{
-	struct err e = ERR_INIT;
-	PyThreadState *py_state = PyEval_SaveThread();
-	int failure = fd_write_all((int)number, text, size, &e);
-	PyEval_RestoreThread(py_state);
-	if (failure < 0)
-		PyErr_SetString(PyExc_OSError, e.text);
-	return failure;
-}
-
 static int
 put_bytes(uint32_t number, uint32_t serial, const char *text, size_t size)
 {
 	if (fork_is_child())
-		return write_descriptor(number, text, size);
+		return fork_write(number, text, size);
 	while (size > 0) {
 		size_t n = piece_size(text, size);
 		struct ring_record record = { .size = (uint32_t)n, .serial = serial, .stream = number };
@@ -197,6 +183,20 @@ stream_write_slowly(PyObject *py_self, PyObject *py_args)
 	return PyErr_Format(PyExc_NotImplementedError, "%s has no write_slowly()", Py_TYPE(py_self)->tp_name);
 }
 
+/* Nothing to do but in a forked child: the front takes the text from shared memory. */
+static PyObject *
+stream_flush(PyObject *py_self, PyObject *py_unused)
+{
+	(void)py_unused;
+	if (stream_of(py_self)->closed) {
+		PyErr_SetString(PyExc_ValueError, "I/O operation on closed file");
+		return NULL;
+	}
+	if (fork_flush() < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
 /* Closing is remembered here for write(), and done by the base type. */
 static PyObject *
 stream_close(PyObject *py_self, PyObject *py_unused)
@@ -233,6 +233,7 @@ static PyMethodDef methods[] = {
 	  "What write() does when it may not use the ring directly." },
 	{ "put", (PyCFunction)(void (*)(void))stream_put, METH_FASTCALL,
 	  "Write text under an explicit request serial." },
+	{ "flush", stream_flush, METH_NOARGS, "Write what a forked child still holds." },
 	{ "close", stream_close, METH_NOARGS, "Close; later writes raise ValueError." },
 	{ 0 },
 };

@@ -101,3 +101,41 @@ result = {WAIT}
 """
     assert front.run(code)["result"] == "0"
     assert "child of a thread\n" in front.text()
+
+
+def test_lines_of_children_do_not_mix_and_none_is_lost(front: Front) -> None:
+    code = """
+pids = []
+for n in range(4):
+    pid = os.fork()
+    if pid == 0:
+        for i in range(200): print(n, 'of', 4, 'says', i)
+        print('end', n, end=';')
+        os._exit(0)
+    pids.append(pid)
+for pid in pids: os.waitpid(pid, 0)
+"""
+    assert front.run(code)["status"] == "ok"
+    text = front.text()
+    assert all(f"{n} of 4 says {i}\n" in text for n in range(4) for i in range(200))
+    assert all(f"end {n};" in text for n in range(4))
+
+
+def test_a_child_flushes_and_its_own_children_do_not_repeat_it(front: Front) -> None:
+    code = f"""
+import subprocess
+pid = os.fork()
+if pid == 0:
+    print('once', end=' ')
+    try: subprocess.run(['/nonexistent'], preexec_fn=lambda: None)
+    except FileNotFoundError: pass
+    try: subprocess.run(['/nonexistent'])
+    except FileNotFoundError: pass
+    if os.fork() == 0: os._exit(0)
+    sys.stdout.flush()
+    os.write(1, b'after\\n')
+    os._exit(0)
+result = {WAIT}
+"""
+    assert front.run(code)["result"] == "0"
+    assert front.text() == "once after\n"
