@@ -46,11 +46,11 @@ struct front {
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
-	long long report_ms;    /* when to say that an interrupt has no effect; 0: never */
-	long long kill_ms;      /* when the stopping worker is killed; 0: never */
-	long long cut_off_ms;   /* the link is closed: when a worker that lives on is killed; 0: never */
-	bool cut_off;           /* that happened */
-	int parent_fd;          /* pidfd of the process that must outlive us; -1 */
+	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
+	long long kill_ms;    /* when the stopping worker is killed; 0: never */
+	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
+	bool cut_off;         /* that happened */
+	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
 	int exit_status;
 	int exit_signal; /* end by this signal; 0: exit_status */
@@ -80,8 +80,8 @@ void control_accept(struct front *f, struct request *r);
 /* Serve r if the front answers its type itself (kernel_info, connect, ...): true, and r is consumed. */
 bool control_serve(struct front *f, struct request *r);
 
-/* relay.c: read the link and the ring, in order. Called when either may have something. */
-void relay_read(struct front *f);
+/* relay.c: read the link and the ring, in order. Called when either may have something; `rung`: the bell has. */
+void relay_read(struct front *f, bool rung);
 /* As relay_read, but to the very end of what a dead worker left, pipes included. */
 void relay_drain(struct front *f);
 

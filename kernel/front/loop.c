@@ -236,7 +236,7 @@ serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
 	on_channels(f, channels);
 	if (fds[WATCH_LINK_OUT].ready)
 		worker_flush(&f->worker);
-	relay_read(f);
+	relay_read(f, fds[WATCH_BELL].ready);
 	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))
 		streams_read_pipes(f, PIPE_BYTES_AT_ONCE);
 	if (fds[WATCH_CHILD].ready) {

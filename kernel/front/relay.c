@@ -230,14 +230,21 @@ lose_link(struct front *f)
 	f->cut_off_ms = clock_ms() + FRONT_CUT_OFF_MS;
 }
 
+static void
+silence_bell(struct worker *w)
+{
+	uint64_t count;
+	ssize_t ignored = read(w->bell, &count, sizeof count);
+	(void)ignored;
+}
+
 void
-relay_read(struct front *f)
+relay_read(struct front *f, bool rung)
 {
 	struct worker *w = &f->worker;
 	struct err e = ERR_INIT;
-	uint64_t rung;
-	ssize_t ignored = read(w->bell, &rung, sizeof rung);
-	(void)ignored;
+	if (rung)
+		silence_bell(w);
 	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, read the link, and only then take
 	 * the text seen at first. */
 	uint64_t position = ring_position(w->shared);

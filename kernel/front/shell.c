@@ -51,7 +51,7 @@ pass_on(struct front *f, struct request *r)
 	static struct frame_part parts[FRAME_PARTS_MAX];
 	struct err e = ERR_INIT;
 	size_t count = 0;
-	exchange_begin(f, r);
+	exchange_number(f, r);
 	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
 	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
 		parts[count++] = (struct frame_part){ r->wire.parts[i].data, r->wire.parts[i].size };
@@ -63,7 +63,10 @@ pass_on(struct front *f, struct request *r)
 		parts[count++] = (struct frame_part){ "", 0 };
 	for (size_t i = 0; i < r->wire.buffer_count; i++)
 		parts[count++] = (struct frame_part){ r->wire.buffers[i].data, r->wire.buffers[i].size };
-	if (worker_send(&f->worker, &header, parts, count, &e) < 0) {
+	/* The worker starts while the subscribers are told. */
+	int failure = worker_send(&f->worker, &header, parts, count, &e);
+	exchange_busy(f, r);
+	if (failure < 0) {
 		exchange_fail(f, r, "KernelError", e.text);
 		return;
 	}
