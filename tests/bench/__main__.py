@@ -91,7 +91,8 @@ def describe(kinds: list[Kind]) -> dict[str, str]:
     cpu = next((value.strip() for name, value in info.items() if name.strip() == "model name"), platform.machine())
     facts = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} x {cpu}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}",
+        "machine": f"{os.cpu_count()} x {cpu}, Linux {platform.release()}",
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": f"{platform.python_version()} ({sys.executable})",
     }
     return facts | {kind.name: kind.version for kind in kinds if kind.version}
@@ -115,6 +116,8 @@ def main() -> int:
             begun = time.monotonic()
             results += ROWS[key](bench)
             say(f"{key}: {results[-1].as_words()[-1]} ({time.monotonic() - begun:.0f} s)")
+    if float(facts["load"]) > 1:
+        facts["beware"] = "other programs were running: times below are those of a busy machine"
     for name, fact in facts.items():
         print(f"{name}: {fact}")
     print(as_markdown(results))

@@ -263,8 +263,7 @@ def _joined(a: Answer, b: Answer) -> Answer:
 
 def _is_two(reply: dict[str, Any]) -> bool:
     value = reply.get("user_expressions", {}).get("value", {})
-    text: str | None = value.get("data", {}).get("text/plain")
-    return text == "2"
+    return str(value.get("data", {}).get("text/plain")) == "2"
 
 
 def _reported(kernel: HostileKernel, answer: Answer) -> str:
