@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pupitre: a Jupyter kernel whose protocol side is C and whose Python side is IPython.
 
-The package is what runs inside `pupitre-worker` (start at `engine.main`) and the command `pupitre`. Importing it costs nothing.
+The package is what runs inside `pupitre-worker` (start at `engine.main`) and the command `pupitre`. Importing it costs
+nothing.
 """
 
 

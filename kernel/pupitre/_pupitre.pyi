@@ -103,7 +103,8 @@ class Stream(io.TextIOBase):
     def __init__(self, number: int) -> None: ...  # 1 = stdout, 2 = stderr
     def write(self, text: str, /) -> int: ...
     def flush(self) -> None:
-        """In a forked child, where text waits for its newline: write what was begun. Otherwise there is nothing to do."""
+        """In a forked child, where text waits for its newline: write what was begun. Otherwise there is nothing to
+        do."""
 
     def write_slowly(self, text: str, parent: tuple[int, Any], /) -> int: ...
     def put(self, serial: int, text: str, /) -> None:

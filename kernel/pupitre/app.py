@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """IPKernelApp: finds profile, configuration files and startup files with IPython's own machinery and makes the shell.
 
-The name is that of ipykernel's application, because `c.IPKernelApp...` stands in users' configuration files and libraries look for
-'IPKernelApp' in get_ipython().config.
+The name is that of ipykernel's application, because `c.IPKernelApp...` stands in users' configuration files and
+libraries look for 'IPKernelApp' in get_ipython().config.
 """
 
 import atexit
@@ -33,13 +33,13 @@ _FLAGS = {
 _FRONT = "Kept for configuration files; the front (pupitre-kernel) has its own option."
 
 
-class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[misc]
+class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     """The application. `initialize(arguments)`, then `run_startup_code()`."""
 
     name = "ipython-kernel"
     aliases = _ALIASES
     flags = _FLAGS
-    classes = [IPythonKernel, ZMQInteractiveShell, ProfileDir, ZMQDisplayPublisher, HistoryManager]
+    classes = (IPythonKernel, ZMQInteractiveShell, ProfileDir, ZMQDisplayPublisher, HistoryManager)
 
     kernel_class = Type(IPythonKernel).tag(config=True)
     shell_class = Type(ZMQInteractiveShell)
@@ -82,7 +82,9 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         self.ipython_dir = os.environ["IPYTHONDIR"] = place
 
     def _configure_logging(self) -> None:
-        """The one handler that traitlets would make by logging.config, which costs more memory than all of this package."""
+        """The one handler that traitlets would make by logging.config, which costs more memory than all of this
+        package.
+        """
         if self.logging_config:
             super()._configure_logging()
             return

@@ -30,10 +30,12 @@ def _contiguous(buffers: "Sequence[Any] | None") -> list[memoryview]:
     return views
 
 
-class Comm(BaseComm):  # type: ignore[misc]
+class Comm(BaseComm):
     """A comm whose messages go out on iopub."""
 
-    def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any) -> None:
+    def publish_msg(
+        self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
+    ) -> None:
         content = {"data": data if data is not None else {}, "comm_id": self.comm_id, **keys}
         publish(msg_type, content, metadata=metadata, buffers=_contiguous(buffers), topic=self.topic)
 
@@ -69,20 +71,24 @@ def install() -> None:
     comm.create_comm = Comm
 
 
-class LegacyComm(Comm, LoggingConfigurable):  # type: ignore[misc]
+class LegacyComm(Comm, LoggingConfigurable):
     """ipykernel.comm.Comm of old: the same, as a configurable with traits, for libraries that subclass it."""
 
     kernel = AnyTrait()
     comm_id = Unicode()
     primary = Bool(True)
 
-    def __init__(self, target_name: str = "", data: Any = None, metadata: Any = None, buffers: Any = None, **kwargs: Any) -> None:
-        LoggingConfigurable.__init__(self, **{name: kwargs.pop(name) for name in ("parent", "config", "log") if name in kwargs})
+    def __init__(
+        self, target_name: str = "", data: Any = None, metadata: Any = None, buffers: Any = None, **kwargs: Any
+    ) -> None:
+        LoggingConfigurable.__init__(
+            self, **{name: kwargs.pop(name) for name in ("parent", "config", "log") if name in kwargs}
+        )
         self.kernel = kwargs.pop("kernel", None)
         BaseComm.__init__(self, target_name, data, metadata, buffers, **kwargs)
 
 
-class LegacyCommManager(CommManager, LoggingConfigurable):  # type: ignore[misc]
+class LegacyCommManager(CommManager, LoggingConfigurable):
     """ipykernel.comm.CommManager: the manager of the comm package with traits."""
 
     kernel = AnyTrait()

@@ -85,9 +85,16 @@ class Session:
             topic = ident if isinstance(ident, bytes) else b""
             owner = parent.adopt(parent_header) if parent_header else None
             publish(str(msg_or_type), content or {}, metadata=metadata, buffers=buffers or (), topic=topic, to=owner)
-        return {"header": {"msg_type": msg_or_type}, "msg_type": msg_or_type, "content": content, "metadata": metadata or {}}
+        return {
+            "header": {"msg_type": msg_or_type},
+            "msg_type": msg_or_type,
+            "content": content,
+            "metadata": metadata or {},
+        }
 
-    def msg(self, msg_type: str, content: Any = None, parent: Any = None, header: Any = None, metadata: Any = None) -> dict[str, Any]:
+    def msg(
+        self, msg_type: str, content: Any = None, parent: Any = None, header: Any = None, metadata: Any = None
+    ) -> dict[str, Any]:
         """A message dict, to be given to send()."""
         return {
             "header": {"msg_type": msg_type, "session": self.session, **(header or {})},

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The file names of cells: /tmp/ipykernel_<pid>/<hash>.py, as clients and libraries know them.
 
-JupyterLab's debugger computes the hash by itself, numba's cache looks for "ipykernel_" in the folder's name, and warnings and
-SyntaxErrors show the name. The hash is MurmurHash2 of the cell as typed. (IPython's own naming would load OpenSSL for its SHA-1.)
+JupyterLab's debugger computes the hash by itself, numba's cache looks for "ipykernel_" in the folder's name, and
+warnings and SyntaxErrors show the name. The hash is MurmurHash2 of the cell as typed. (IPython's own naming would load
+OpenSSL for its SHA-1.)
 """
 
 import os
@@ -21,7 +22,7 @@ def murmur2(data: bytes, seed: int) -> int:
     value = seed ^ len(data)
     whole = len(data) & ~3
     for (word,) in iter_unpack("<I", data[:whole]):
-        word = word * _FACTOR & _MASK  # noqa: PLW2901
+        word = word * _FACTOR & _MASK
         value = (value * _FACTOR & _MASK) ^ ((word ^ word >> 24) * _FACTOR & _MASK)
     if len(data) > whole:
         value = (value ^ int.from_bytes(data[whole:], "little")) * _FACTOR & _MASK
@@ -42,7 +43,7 @@ def cell_name(code: str) -> str:
     return f"{cell_folder()}{os.sep}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}.py"
 
 
-class CellCompiler(CachingCompiler):  # type: ignore[misc]
+class CellCompiler(CachingCompiler):
     """IPython's compiler with these names."""
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What cells show: display_data, update_display_data, clear_output and execute_result.
 
-IPython makes the MIME bundles; here they become messages. Unlike IPython's own publishers, these keep no second copy of every output.
+IPython makes the MIME bundles; here they become messages. Unlike IPython's own publishers, these keep no second copy of
+every output.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,9 @@ Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 class Hooks:
-    """Functions of one thread that see each message before it goes out and may change or keep it (voila, ipywidgets.Output)."""
+    """Functions of one thread that see each message before it goes out and may change or keep it (voila,
+    ipywidgets.Output).
+    """
 
     def __init__(self) -> None:
         self._local = local()
@@ -41,7 +44,7 @@ class Hooks:
         """Publish, unless a hook keeps the message."""
         hooks = getattr(self._local, "list", None)
         if hooks:
-            message: dict[str, Any] | None = {
+            message = {
                 "header": {"msg_type": msg_type},
                 "msg_type": msg_type,
                 "parent_header": parent.current()[1]["header"],
@@ -49,9 +52,10 @@ class Hooks:
                 "content": content,
             }
             for hook in list(hooks):
-                message = hook(message)
-                if message is None:
+                changed = hook(message)
+                if changed is None:
                     return
+                message = changed
             content = message["content"]
         publish(msg_type, content, topic=topic, buffers=buffers)
 
@@ -80,7 +84,7 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
         super().__init__(*args, **kwargs)
         self._hooks = Hooks()
 
-    def publish(  # type: ignore[override]
+    def publish(
         self,
         data: dict[str, Any],
         metadata: dict[str, Any] | None = None,
@@ -99,7 +103,9 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
                     render(data[mime], (metadata or {}).get(mime))
                     return
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
-        self._hooks.publish("update_display_data" if update else "display_data", content, self._topic, kwargs.get("buffers") or ())
+        self._hooks.publish(
+            "update_display_data" if update else "display_data", content, self._topic, kwargs.get("buffers") or ()
+        )
 
     def clear_output(self, wait: bool = False) -> None:
         self._hooks.publish("clear_output", {"wait": bool(wait)}, self._topic)
@@ -125,7 +131,10 @@ class ZMQShellDisplayHook(ParentMixin, DisplayHook):
         return self._hooks.remove(hook)
 
     def quiet(self) -> bool:
-        """Whether the cell ends in `;`. Looks at the cell that runs, which is not in the history when it is not stored."""
+        """Whether the cell ends in `;`.
+
+        Looks at the cell that runs, which is not in the history when it is not stored.
+        """
         cell = self.shell.cell_running
         if cell is None:
             return super().quiet()

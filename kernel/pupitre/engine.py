@@ -8,10 +8,13 @@ import sys
 from json import loads
 from typing import Any
 
-from . import lean  # noqa: F401 - first: it decides what asyncio and IPython bring along
 from traitlets import TraitError
 
-from . import door, imports
+from . import (
+    door,
+    imports,
+    lean,  # noqa: F401 - first: it decides what asyncio and IPython bring along
+)
 from .app import IPKernelApp
 from .display import ZMQDisplayHook
 from .info import kernel_info
@@ -63,8 +66,13 @@ def build(start: dict[str, Any], loop: Loop) -> IPKernelApp:
 
 
 def protect() -> None:
-    """Tell C what must not be broken. IPython itself takes exit and quit out of builtins while a cell runs, so they are not part of it."""
-    hidden = {name: builtins.__dict__.pop(name) for name in ("exit", "quit") if name in builtins.__dict__}
+    """Tell C what must not be broken.
+
+    IPython itself takes exit and quit out of builtins while a cell runs, so they are not part of it.
+    """
+    hidden: dict[str, Any] = {
+        name: builtins.__dict__.pop(name) for name in ("exit", "quit") if name in builtins.__dict__
+    }
     door.protect()
     builtins.__dict__.update(hidden)
 

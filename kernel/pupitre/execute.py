@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """execute_request: one cell, from the request to the reply.
 
-Plain cells run at once, inside one long-lived Context, so that a ContextVar set in one cell is set in the next. Cells with a top-level
-await become a task of the main loop, and their reply comes when it is done.
+Plain cells run at once, inside one long-lived Context, so that a ContextVar set in one cell is set in the next. Cells
+with a top-level await become a task of the main loop, and their reply comes when it is done.
 """
 
 import os
@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 class Request:
     """What an execute_request asks for, with the protocol's defaults. ValueError if it makes no sense."""
 
-    __slots__ = ("allow_stdin", "cell_id", "cell_meta", "code", "count", "expressions", "message", "silent", "started", "stop", "store")
+    __slots__ = (
+        "allow_stdin",
+        "cell_id",
+        "cell_meta",
+        "code",
+        "count",
+        "expressions",
+        "message",
+        "silent",
+        "started",
+        "stop",
+        "store",
+    )
 
     def __init__(self, message: parent.Parent) -> None:
         content = message["content"]
@@ -62,8 +74,8 @@ class Executor:
         """Serve `message`. True if the reply comes later."""
         try:
             request = Request(message)
-        except ValueError as error:
-            reply(message, error_content(error))
+        except ValueError as problem:
+            reply(message, error_content(problem))
             return False
         shell = self.shell
         request.count = shell.execution_count
@@ -74,9 +86,9 @@ class Executor:
         if ("await" in request.code or "async" in request.code) and self._start_async(request):
             return True
         result: Any = None
+        error: BaseException | None = None
         try:
             result = self.call_user(request, self.context.run, self._run, request)
-            error = None
         except BaseException as escaped:
             error = escaped
         self._finish(request, result, error)
@@ -173,7 +185,10 @@ class Executor:
                 leave_child(None)
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
-        content: dict[str, Any] = {"status": "ok" if failure is None else "error", "execution_count": shell.execution_count - 1}
+        content: dict[str, Any] = {
+            "status": "ok" if failure is None else "error",
+            "execution_count": shell.execution_count - 1,
+        }
         content["user_expressions"], content["payload"] = expressions, payload
         if failure is not None:
             content |= failure.content()
@@ -219,7 +234,10 @@ class Executor:
 
 
 def leave_child(error: BaseException | None) -> None:
-    """End a process that a cell made by os.fork and that ran to the end of the cell. It is no kernel: nothing is answered or cleaned up."""
+    """End a process that a cell made by os.fork and that ran to the end of the cell.
+
+    It is no kernel: nothing is answered or cleaned up.
+    """
     status = 0
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """IPython's history in the user's database, without a thread and without waiting.
 
-IPython writes each cell from a thread of its own. A kernel that forks must have no threads, and on a home directory over NFS
-opening the database may take seconds: so it is opened when history is first written or asked for, and written by the main loop when the
-user has not run anything for a moment (WRITE_AFTER). A database that is locked, read-only, full or broken costs one message; the kernel
-then remembers its cells in memory.
+IPython writes each cell from a thread of its own. A kernel that forks must have no threads, and on a home directory
+over NFS opening the database may take seconds: so it is opened when history is first written or asked for, and written
+by the main loop when the user has not run anything for a moment (WRITE_AFTER). A database that is locked, read-only,
+full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core import history as ipython_history
 from traitlets import Bool, default
@@ -44,15 +44,22 @@ class HistoryManager(ipython_history.HistoryManager):
 
     opened = Bool(False)
 
+    if TYPE_CHECKING:  # IPython's traits
+        connection_options: Any
+        db_input_cache: Any
+        db_output_cache: Any
+        enabled: Any
+        hist_file: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._locked = 0
         self._told = False
         real = ipython_history.HistorySavingThread
-        ipython_history.HistorySavingThread = _NoThread  # type: ignore[misc]
+        ipython_history.HistorySavingThread = _NoThread
         try:
             super().__init__(*args, **kwargs)
         finally:
-            ipython_history.HistorySavingThread = real  # type: ignore[misc]
+            ipython_history.HistorySavingThread = real
         self.save_thread = None
         self.using_thread = False
 
@@ -98,7 +105,10 @@ class HistoryManager(ipython_history.HistoryManager):
             self._keep_in_memory(error)
 
     def _probe(self) -> None:
-        """Raise what keeps the database from being used. IPython would move a locked one aside as corrupt; only a corrupt one may be."""
+        """Raise what keeps the database from being used.
+
+        IPython would move a locked one aside as corrupt; only a corrupt one may be.
+        """
         import sqlite3
 
         connection = sqlite3.connect(str(self.hist_file), timeout=BUSY_TIMEOUT)
@@ -133,7 +143,10 @@ class HistoryManager(ipython_history.HistoryManager):
     # Reading.
 
     def _run_sql(self, *args: Any, **kwargs: Any) -> Any:
-        """Every query of IPython's. Errors that do not say the file is damaged must not reach it: it would move the file aside."""
+        """Every query of IPython's.
+
+        Errors that do not say the file is damaged must not reach it: it would move the file aside.
+        """
         self.open()
         try:
             return list(super()._run_sql(*args, **kwargs))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What happens when user code imports certain modules: ipykernel is ours, and comm and pdb get our additions once they are loaded.
+"""What happens when user code imports certain modules: ipykernel is ours, and comm and pdb get our additions once they
+are loaded.
 
 All by one finder at the front of sys.meta_path, so that nothing is imported before somebody wants it.
 """
@@ -55,7 +56,9 @@ class _Adapting:
 class Finder:
     """Finds ipykernel, and wraps the loaders of the modules in _ADAPT."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname == "ipykernel":
             return _lookalike_spec()
         adapt = _ADAPT.get(fullname)
@@ -78,7 +81,8 @@ def install() -> None:
     """Begin finding. ipykernel and ipykernel.zmqshell are in sys.modules from now on, where libraries look for them."""
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
-    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type] - importlib.abc costs an import of importlib.resources
+    # Not derived from importlib.abc.MetaPathFinder, which costs an import of importlib.resources.
+    sys.meta_path.insert(0, Finder())
     for name, adapt in _ADAPT.items():
         if name in sys.modules:
             adapt(sys.modules[name])

@@ -32,7 +32,10 @@ def _cursor(content: dict[str, Any], code: str) -> int:
 
 
 class Introspection:
-    """Answers the requests that look at code without running a cell. Each method: the request in, the reply's content out."""
+    """Answers the requests that look at code without running a cell.
+
+    Each method: the request in, the reply's content out.
+    """
 
     def __init__(self, shell: "ZMQInteractiveShell") -> None:
         self.shell = shell
@@ -104,6 +107,10 @@ class Introspection:
             )
         elif kind == "search":
             entries = manager.search(
-                content.get("pattern") or "*", raw=raw, output=output, n=content.get("n"), unique=content.get("unique", False)
+                content.get("pattern") or "*",
+                raw=raw,
+                output=output,
+                n=content.get("n"),
+                unique=content.get("unique", False),
             )
         return {"status": "ok", "history": list(entries)}

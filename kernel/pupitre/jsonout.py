@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From Python objects to the JSON bytes of a message part.
 
-Libraries put anything into messages: numpy integers in metadata, datetimes, bytes, NaN, half an emoji. The fast path is the
-C encoder of the standard library; what it refuses is cleaned and encoded again. Never raises RecursionError or crashes:
-cycles and more than DEPTH_MAX levels are a ValueError.
+Libraries put anything into messages: numpy integers in metadata, datetimes, bytes, NaN, half an emoji. The fast path is
+the C encoder of the standard library; what it refuses is cleaned and encoded again. Never raises RecursionError or
+crashes: cycles and more than DEPTH_MAX levels are a ValueError.
 """
 
 from base64 import b64encode
@@ -107,8 +107,8 @@ def _check_depth(value: Any) -> None:
 def encode(value: Any) -> bytes:
     """`value`, a dict nearly always, as UTF-8 JSON.
 
-    NaN and infinities become null, lone surrogates are escaped, datetimes, bytes, numpy scalars and iterables converted.
-    ValueError for cycles, excessive depth and colliding keys; TypeError for what is no data at all.
+    NaN and infinities become null, lone surrogates are escaped, datetimes, bytes, numpy scalars and iterables
+    converted. ValueError for cycles, excessive depth and colliding keys; TypeError for what is no data at all.
     """
     try:
         text = _encode(value)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`get_ipython().kernel`: takes requests from the link and sees that each is answered; and the attributes other packages look for."""
+"""`get_ipython().kernel`: takes requests from the link and sees that each is answered; and the attributes other
+packages look for.
+"""
 
 import logging
 import sys
@@ -14,8 +16,8 @@ from traitlets.config.configurable import SingletonConfigurable
 from . import door, parent
 from .compat import Session, Socket, Thread, io_loop
 from .execute import Executor, leave_child
-from .introspect import Introspection
 from .history import WRITE_AFTER
+from .introspect import Introspection
 from .loop import Loop
 from .parent import Parent
 from .shell import ZMQInteractiveShell
@@ -137,7 +139,9 @@ class IPythonKernel(SingletonConfigurable):
     def call_user(self, message: Parent, function: Callable[..., Any], *args: Any) -> Any:
         """function(*args) as user code on behalf of `message`, but not as a cell."""
         try:
-            return door.call_user(message.serial, 0, self.executor.context.run, self._in_context, message, function, args)
+            return door.call_user(
+                message.serial, 0, self.executor.context.run, self._in_context, message, function, args
+            )
         finally:
             if door.is_child():
                 leave_child(sys.exc_info()[1])
@@ -148,7 +152,10 @@ class IPythonKernel(SingletonConfigurable):
         return function(*args)
 
     def _look(self, answer: Callable[[Parent], dict[str, Any]], message: Parent) -> None:
-        """Answer with what `answer` says. Completers and reprs are user code: they may raise, hang and be interrupted."""
+        """Answer with what `answer` says.
+
+        Completers and reprs are user code: they may raise, hang and be interrupted.
+        """
         try:
             content = self.call_user(message, answer, message)
         except BaseException as error:
@@ -174,7 +181,10 @@ class IPythonKernel(SingletonConfigurable):
         self.shell.execution_count = value
 
     def get_parent(self, channel: str | None = None) -> dict[str, Any]:
-        """The request being served, as a message. Requests on control are served by the front: on that channel there is none."""
+        """The request being served, as a message.
+
+        Requests on control are served by the front: on that channel there is none.
+        """
         return parent.NOBODY if channel == "control" else parent.current()[1]
 
     @property

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Imports asyncio, traitlets and IPython without what a kernel rarely needs. Imported before anything that imports one of them.
+"""Imports asyncio, traitlets and IPython without what a kernel rarely needs. Imported before anything that imports one
+of them.
 
-A kernel's memory is mostly modules, and a classroom server pays for them once per student. Some imports carry much that most sessions
-never touch: asyncio brings ssl (OpenSSL: 2 MB), traitlets brings logging.config with its handlers, socketserver and pickle
-(0.8 MB), IPython before 9.10 brings its terminal with prompt_toolkit (10 MB). While those packages are imported, light stand-ins take the
-places of these modules. A stand-in loads the real module at the first attribute anybody asks for: nothing is missing, only later.
+A kernel's memory is mostly modules, and a classroom server pays for them once per student. Some imports carry much that
+most sessions never touch: asyncio brings ssl (OpenSSL: 2 MB), traitlets brings logging.config with its handlers,
+socketserver and pickle (0.8 MB), IPython before 9.10 brings its terminal with prompt_toolkit (10 MB). While those
+packages are imported, light stand-ins take the places of these modules. A stand-in loads the real module at the first
+attribute anybody asks for: nothing is missing, only later.
 """
 
 import sys
@@ -15,7 +17,10 @@ from typing import Any
 
 
 class LaterModule(ModuleType):
-    """Stands in for a module inside the package that imported it. `functions`: names that may be imported from it before it is real."""
+    """Stands in for a module inside the package that imported it.
+
+    `functions`: names that may be imported from it before it is real.
+    """
 
     def __init__(self, name: str, functions: tuple[str, ...] = ()) -> None:
         super().__init__(name)

@@ -2,8 +2,9 @@
 """The event loop of the worker's one thread: a stock asyncio selector loop with four additions.
 
 * It tells C when it waits (`door.waiting`), so that Stop finds an `await` cell asleep and an idle kernel ignores it.
-* Its own machinery runs as ours; each callback runs as the student's code (`door.call_user`). So an interrupt is raised inside the
-  callback, never between two lines of asyncio, where it would lose a wake-up and leave a task hanging for ever.
+* Its own machinery runs as ours; each callback runs as the student's code (`door.call_user`). So an interrupt is raised
+  inside the callback, never between two lines of asyncio, where it would lose a wake-up and leave a task hanging for
+  ever.
 * The `await` cell is one task of it (`start_cell`), every step of which can be interrupted.
 * asyncio.run() and friends work in a plain cell as in a script: for their duration the running loop is hidden.
 """
@@ -22,13 +23,16 @@ from typing import Any
 from . import door
 
 
-class Selector(DefaultSelector):  # type: ignore[misc, valid-type]
-    """Says when it waits. `watching` is off while a plain cell runs, whose own (nested) waiting is user code as well."""
+class Selector(DefaultSelector):
+    """Says when it waits.
+
+    `watching` is off while a plain cell runs, whose own (nested) waiting is user code as well.
+    """
 
     watching = True
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is not None and timeout <= 0 or not self.watching:
+        if (timeout is not None and timeout <= 0) or not self.watching:
             return super().select(timeout)
         if door.is_child():
             os._exit(0)
@@ -40,7 +44,10 @@ class Selector(DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class Steps(Coroutine[Any, Any, Any]):
-    """A cell's coroutine, every step of which is user code of request `serial`. `interrupt`: raise it at the first step."""
+    """A cell's coroutine, every step of which is user code of request `serial`.
+
+    `interrupt`: raise it at the first step.
+    """
 
     def __init__(self, coroutine: Any, serial: int, cell: int, interrupt: BaseException | None = None) -> None:
         self.coroutine, self.serial, self.cell = coroutine, serial, cell
@@ -65,7 +72,7 @@ class Steps(Coroutine[Any, Any, Any]):
     def send(self, value: Any) -> Any:
         return self._step(self.coroutine.send, value)
 
-    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:  # type: ignore[override]
+    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
         return self._step(self.coroutine.throw, error if value is None else value)
 
     def close(self) -> None:
@@ -99,17 +106,17 @@ class Loop(SelectorEventLoop):
         owner = getattr(callback, "__self__", None)
         return owner is not None and (owner is self or owner is self.cell_task)
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
         if self._is_ours(callback):
             return super().call_soon(callback, *args, context=context)
         return super().call_soon(door.call_user, 0, 0, callback, *args, context=context)
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
         if self._is_ours(callback):
             return super().call_soon_threadsafe(callback, *args, context=context)
         return super().call_soon_threadsafe(door.call_user, 0, 0, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         if self._is_ours(callback):
             return super().call_at(when, callback, *args, context=context)
         return super().call_at(when, door.call_user, 0, 0, callback, *args, context=context)
@@ -131,9 +138,17 @@ class Loop(SelectorEventLoop):
     # The await cell.
 
     def start_cell(
-        self, coroutine: Coroutine[Any, Any, Any], serial: int, cell: int, context: Context, ended: Callable[[Task[Any]], None]
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        serial: int,
+        cell: int,
+        context: Context,
+        ended: Callable[[Task[Any]], None],
     ) -> None:
-        """Run `coroutine` as the pending cell. `ended(task)` is called once, as ours, when it is done, whatever happened."""
+        """Run `coroutine` as the pending cell.
+
+        `ended(task)` is called once, as ours, when it is done, whatever happened.
+        """
         self._cell_ended, self._cell_context = ended, context
         self._start_task(Steps(coroutine, serial, cell))
         door.set_pending(serial, cell)
@@ -167,8 +182,8 @@ class Loop(SelectorEventLoop):
     def _restart_cell(self) -> None:
         """Raise KeyboardInterrupt in the pending cell by a new task.
 
-        An interrupt that hits a callback of somebody else's may cost a wake-up that the cell's task waits for; cancelling that
-        task would then wait for ever. The coroutine is sound, so another task goes on with it.
+        An interrupt that hits a callback of somebody else's may cost a wake-up that the cell's task waits for;
+        cancelling that task would then wait for ever. The coroutine is sound, so another task goes on with it.
         """
         old = self._steps
         old.retired = True
@@ -185,7 +200,10 @@ class Loop(SelectorEventLoop):
     # Serving.
 
     def serve(self) -> None:
-        """Run until stop_serving. Interrupts and SystemExit that background tasks let escape end the task, not the kernel."""
+        """Run until stop_serving.
+
+        Interrupts and SystemExit that background tasks let escape end the task, not the kernel.
+        """
         self.add_our_reader(door.link_fd, door.dispatch)
         self.add_our_reader(door.wake_fd, self.woken)
         while not self.exiting:
@@ -194,7 +212,9 @@ class Loop(SelectorEventLoop):
             except KeyboardInterrupt:
                 self._after_interrupt()
             except BaseException as error:
-                self.call_exception_handler({"message": "A background task raised out of the event loop", "exception": error})
+                self.call_exception_handler(
+                    {"message": "A background task raised out of the event loop", "exception": error}
+                )
 
     def _after_interrupt(self) -> None:
         task = self.cell_task
@@ -228,7 +248,8 @@ def _hide_loop_during(function: Callable[..., Any], main: Loop) -> Callable[...,
 
 
 def let_cells_run_loops(main: Loop) -> None:
-    """Make asyncio.run, asyncio.Runner and other_loop.run_until_complete work in plain cells, while inside a task they refuse as ever.
+    """Make asyncio.run, asyncio.Runner and other_loop.run_until_complete work in plain cells, while inside a task they
+    refuse as ever.
 
     get_running_loop() goes on to work in plain cells, so create_task() there starts a task that lives on between cells.
     """

@@ -13,7 +13,7 @@ from .wire import publish
 
 
 @magics_class
-class KernelMagics(Magics):  # type: ignore[misc]
+class KernelMagics(Magics):
     """%edit %clear %less %more %man %connect_info %qtconsole %autosave."""
 
     @line_magic

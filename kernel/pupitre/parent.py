@@ -2,8 +2,9 @@
 """Which request an output belongs to.
 
 A request is kept as the message dict that jupyter_client would make of it, because libraries (ipywidgets.Output and
-others) read it through `get_ipython().kernel.get_parent()`. The current one travels in the ContextVar `door.parent`, so that an
-asyncio task keeps the cell that made it; threads have no context of their own and take the newest (`door.set_parent`).
+others) read it through `get_ipython().kernel.get_parent()`. The current one travels in the ContextVar `door.parent`, so
+that an asyncio task keeps the cell that made it; threads have no context of their own and take the newest
+(`door.set_parent`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,9 @@ def decode(part: bytes) -> dict[str, Any]:
 
 
 class Parent(dict[str, Any]):
-    """A request: header, parent_header, metadata, content, buffers, msg_id and msg_type; its serial on the link and its raw header."""
+    """A request: header, parent_header, metadata, content, buffers, msg_id and msg_type; its serial on the link and its
+    raw header.
+    """
 
     __slots__ = ("identity", "raw", "serial")
 
@@ -82,7 +85,10 @@ def newest_serial() -> int:
 
 
 def adopt(message: Mapping[str, Any] | None) -> tuple[int, Parent]:
-    """A message given by a library to set_parent, as a parent. One that never was a request of ours keeps its header."""
+    """A message given by a library to set_parent, as a parent.
+
+    One that never was a request of ours keeps its header.
+    """
     if not message:
         return (0, NOBODY)
     if isinstance(message, Parent):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""IPython's InteractiveShell with messages instead of a terminal. `get_ipython()` in a cell is a ZMQInteractiveShell."""
+"""IPython's InteractiveShell with messages instead of a terminal.
+
+`get_ipython()` in a cell is a ZMQInteractiveShell.
+"""
 
 import os
 import sys
@@ -118,7 +121,9 @@ class ZMQInteractiveShell(InteractiveShell):
         """IPython 9 copies each chunk of output into history_manager.outputs, for ever. Not here."""
         return nullcontext()
 
-    def should_run_async(self, raw_cell: str, *, transformed_cell: Any = None, preprocessing_exc_tuple: Any = None) -> bool:
+    def should_run_async(
+        self, raw_cell: str, *, transformed_cell: Any = None, preprocessing_exc_tuple: Any = None
+    ) -> bool:
         """IPython compiles the cell to find out; without one of these words the answer is no."""
         if transformed_cell is not None and "await" not in transformed_cell and "async" not in transformed_cell:
             return False
@@ -163,10 +168,16 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def _format_exception_for_storage(self, exception: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """For history_manager.exceptions. IPython would format the traceback a second time."""
-        return self.last_shown.content() if self.last_shown else {"ename": type(exception).__name__, "evalue": "", "traceback": []}
+        return (
+            self.last_shown.content()
+            if self.last_shown
+            else {"ename": type(exception).__name__, "evalue": "", "traceback": []}
+        )
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
-        """As IPython's, but an exception group is shown in the cell too; IPython prints it, so that no client sees an error."""
+        """As IPython's, but an exception group is shown in the cell too; IPython prints it, so that no client sees an
+        error.
+        """
         value = (exc_tuple or sys.exc_info())[1]
         if isinstance(value, BaseExceptionGroup) and not kwargs.get("exception_only"):
             etype, value, traceback = self._get_exc_info(exc_tuple)
@@ -208,7 +219,10 @@ class ZMQInteractiveShell(InteractiveShell):
 
     @staticmethod
     def _owner(message: Any) -> tuple[int, parent.Parent]:
-        """A parent made of `message`. One that was never a request here has no serial, so its text cannot go by the ring."""
+        """A parent made of `message`.
+
+        One that was never a request here has no serial, so its text cannot go by the ring.
+        """
         owner = parent.adopt(message)
         if owner[0] == 0 and owner[1] is not parent.NOBODY:
             for stream in (sys.stdout, sys.stderr):

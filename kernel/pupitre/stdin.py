@@ -35,12 +35,12 @@ class Stdin:
         self._answers: list[tuple[int, bytes]] = []
 
     def install(self) -> None:
-        def input(prompt: object = "", /) -> str:  # noqa: A001 - it is the builtin
+        def input(prompt: object = "", /) -> str:
             """Ask the user of the notebook for a line of text. EOFError at the end of input."""
             return self.raw_input(prompt)
 
         builtins.input = input
-        getpass.getpass = self.getpass  # type: ignore[assignment]
+        getpass.getpass = self.getpass
 
     def raw_input(self, prompt: object = "") -> str:
         """The line without its end. StdinNotImplementedError if the client cannot be asked."""
@@ -55,9 +55,13 @@ class Stdin:
             return _real_getpass(prompt, stream)
         self._check("getpass")
         if stream is not None:
-            warnings.warn("The `stream` parameter of `getpass.getpass` has no effect in a notebook", UserWarning, stacklevel=2)
+            warnings.warn(
+                "The `stream` parameter of `getpass.getpass` has no effect in a notebook", UserWarning, stacklevel=2
+            )
         if echo_char is not None:
-            warnings.warn("The `echo_char` parameter of `getpass.getpass` has no effect in a notebook", UserWarning, stacklevel=2)
+            warnings.warn(
+                "The `echo_char` parameter of `getpass.getpass` has no effect in a notebook", UserWarning, stacklevel=2
+            )
         return self.ask(prompt, password=True)
 
     def _check(self, name: str) -> None:

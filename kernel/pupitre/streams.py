@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """sys.stdout and sys.stderr.
 
-The fast half is C (`door.Stream`): a write goes into the ring, without a system call, a lock or a thread. Here is the rest of what
-libraries expect of a text stream, and the two slow cases: hooks, and parents so old that the front no longer knows them.
+The fast half is C (`door.Stream`): a write goes into the ring, without a system call, a lock or a thread. Here is the
+rest of what libraries expect of a text stream, and the two slow cases: hooks, and parents so old that the front no
+longer knows them.
 """
 
 import os
@@ -55,7 +56,9 @@ class OutStream(door.Stream):
         return False
 
     def fileno(self) -> int:
-        """A descriptor for subprocess(stdout=sys.stdout) and faulthandler: the pipe below 1 or 2, whose text the front shows too."""
+        """A descriptor for subprocess(stdout=sys.stdout) and faulthandler: the pipe below 1 or 2, whose text the front
+        shows too.
+        """
         self._check_open()
         if self._duplicate < 0:
             self._duplicate = os.dup(self._number)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Messages to the front: publish on iopub, reply, done. Everything Python says on the link is said here (and in stdin.py)."""
+"""Messages to the front: publish on iopub, reply, done.
+
+Everything Python says on the link is said here (and in stdin.py).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,14 +34,24 @@ def publish(
 
 
 def reply(
-    message: parent.Parent, content: dict[str, Any], *, metadata: dict[str, Any] | None = None, abort: bool = False, msg_type: str = ""
+    message: parent.Parent,
+    content: dict[str, Any],
+    *,
+    metadata: dict[str, Any] | None = None,
+    abort: bool = False,
+    msg_type: str = "",
 ) -> None:
-    """The answer to `message`; its type is the request's with _reply. `abort`: what waits in the queue is to be aborted."""
+    """The answer to `message`; its type is the request's with _reply.
+
+    `abort`: what waits in the queue is to be aborted.
+    """
     flags = door.STATUS_ERROR if content.get("status") == "error" else door.STATUS_OK
     if abort:
         flags |= door.ABORT_QUEUE
     name = msg_type or message["msg_type"].removesuffix("_request") + "_reply"
-    door.send(door.REPLY, flags, message.serial, [name.encode(), encode(metadata) if metadata else _EMPTY, encode(content)])
+    door.send(
+        door.REPLY, flags, message.serial, [name.encode(), encode(metadata) if metadata else _EMPTY, encode(content)]
+    )
 
 
 def done(serial: int) -> None:

@@ -46,7 +46,10 @@ class Stream(io.TextIOBase):
 
 
 class Door(ModuleType):
-    """The module itself. `sent`: frames the engine sent; `inbox`: frames it will get; `order`: both kinds of output in order."""
+    """The module itself.
+
+    `sent`: frames the engine sent; `inbox`: frames it will get; `order`: both kinds of output in order.
+    """
 
     START, REQUEST, INPUT_REPLY, EXIT = 1, 2, 3, 4
     HELLO, REPLY, DONE, PUBLISH, INPUT_REQUEST, BYE = 16, 17, 18, 19, 20, 21

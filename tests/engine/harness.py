@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Plays the front for the engine: sends requests through the fake door, runs the loop until the answer, sorts what came out."""
+"""Plays the front for the engine: sends requests through the fake door, runs the loop until the answer, sorts what came
+out.
+"""
 
 import json
 import sys
@@ -10,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fake import Frame, door
-
 from pupitre import engine as engine_module
 from pupitre import parent
 from pupitre.loop import Loop
@@ -73,7 +74,9 @@ class Engine:
         self.loop = Loop()
         self.streams = OutStream(1), OutStream(2)
         with self.our_streams():
-            self.app = engine_module.build({"ident": "uuid", "session": "s", "connection_file": str(home / "c.json")}, self.loop)
+            self.app = engine_module.build(
+                {"ident": "uuid", "session": "s", "connection_file": str(home / "c.json")}, self.loop
+            )
             self.kernel = self.app.kernel
             self.shell = self.app.shell
             door.set_handler(self.kernel.handle, self.kernel.fail)
@@ -108,13 +111,24 @@ class Engine:
     # Requests.
 
     def request(
-        self, msg_type: str, content: Any = None, *, metadata: Any = None, buffers: tuple[bytes, ...] = (), during: Callable[[], Any] | None = None
+        self,
+        msg_type: str,
+        content: Any = None,
+        *,
+        metadata: Any = None,
+        buffers: tuple[bytes, ...] = (),
+        during: Callable[[], Any] | None = None,
     ) -> Answer:
-        """Send a request and run the loop until it is answered. `during` is called from the loop shortly after the start."""
+        """Send a request and run the loop until it is answered.
+
+        `during` is called from the loop shortly after the start.
+        """
         self.serial += 1
         serial = self.serial
         header = {"msg_id": f"m{serial}", "msg_type": msg_type, "session": "client", "username": "u", "extra": 1}
-        parts = [json.dumps(part).encode() for part in (header, {}, metadata if metadata is not None else {}, content or {})]
+        parts = [
+            json.dumps(part).encode() for part in (header, {}, metadata if metadata is not None else {}, content or {})
+        ]
         first = len(door.order)
         door.put((door.REQUEST, 0, serial, [*parts, b"identity", *buffers]))
         self.run_until(lambda frame: frame[0] in (door.REPLY, door.DONE) and frame[2] == serial, during)
@@ -172,7 +186,9 @@ class Engine:
                 answer.metadata, answer.reply = json.loads(parts[1]), json.loads(parts[2])
         return answer
 
-    def execute(self, code: str, *, during: Callable[[], Any] | None = None, metadata: Any = None, **content: Any) -> Answer:
+    def execute(
+        self, code: str, *, during: Callable[[], Any] | None = None, metadata: Any = None, **content: Any
+    ) -> Answer:
         return self.request("execute_request", {"code": code, **content}, metadata=metadata, during=during)
 
     def ok(self, code: str, **content: Any) -> Answer:

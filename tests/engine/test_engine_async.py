@@ -19,7 +19,8 @@ def test_top_level_await(engine: Engine) -> None:
     "code",
     [
         "async def t_g():\n    yield 1\nasync for t_i in t_g(): print(t_i)",
-        "class t_C:\n    async def __aenter__(self): print(1)\n    async def __aexit__(self, *_): pass\nasync with t_C(): pass",
+        "class t_C:\n    async def __aenter__(self): print(1)\n    async def __aexit__(self, *_): pass\n"
+        "async with t_C(): pass",
         "print([1 async for t_i in t_g()][0])",
     ],
 )
@@ -41,7 +42,12 @@ def test_the_word_alone_makes_no_task(engine: Engine, code: str) -> None:
 
 
 def test_plain_cell_sees_the_running_loop(engine: Engine) -> None:
-    assert engine.result(A + "asyncio.get_running_loop() is get_ipython().kernel.loop, asyncio.get_event_loop().is_running()") == "(True, True)"
+    assert (
+        engine.result(
+            A + "asyncio.get_running_loop() is get_ipython().kernel.loop, asyncio.get_event_loop().is_running()"
+        )
+        == "(True, True)"
+    )
 
 
 def test_tasks_go_on_between_cells(engine: Engine) -> None:
@@ -59,7 +65,10 @@ def test_asyncio_run_in_a_plain_cell(engine: Engine) -> None:
 
 def test_asyncio_run_imported_by_name(engine: Engine) -> None:
     assert engine.result("from asyncio.runners import run, Runner\nrun(asyncio.sleep(0, 4))") == "4"
-    assert engine.result("with Runner() as t_r: t_x = [t_r.run(asyncio.sleep(0, 5)), t_r.run(asyncio.sleep(0, 6))]\nt_x") == "[5, 6]"
+    assert (
+        engine.result("with Runner() as t_r: t_x = [t_r.run(asyncio.sleep(0, 5)), t_r.run(asyncio.sleep(0, 6))]\nt_x")
+        == "[5, 6]"
+    )
 
 
 def test_another_loop_in_a_plain_cell(engine: Engine) -> None:
@@ -73,12 +82,17 @@ def test_asyncio_run_that_fails_leaves_the_loop_as_it_was(engine: Engine) -> Non
 
 
 def test_asyncio_run_inside_a_task_refuses(engine: Engine) -> None:
-    answer = engine.execute(A + "t_c = asyncio.sleep(0)\ntry:\n    asyncio.run(t_c)\nfinally:\n    t_c.close()\n    await asyncio.sleep(0)")
+    answer = engine.execute(
+        A + "t_c = asyncio.sleep(0)\ntry:\n    asyncio.run(t_c)\nfinally:\n    t_c.close()\n    await asyncio.sleep(0)"
+    )
     assert answer.reply["ename"] == "RuntimeError" and "running event loop" in answer.reply["evalue"]
 
 
 def test_our_own_loop_cannot_be_run_again(engine: Engine) -> None:
-    answer = engine.execute(A + "t_c = asyncio.sleep(0)\ntry:\n    asyncio.get_running_loop().run_until_complete(t_c)\nfinally:\n    t_c.close()")
+    answer = engine.execute(
+        A + "t_c = asyncio.sleep(0)\ntry:\n    asyncio.get_running_loop().run_until_complete(t_c)\n"
+        "finally:\n    t_c.close()"
+    )
     assert answer.reply["ename"] == "RuntimeError"
 
 
@@ -112,12 +126,17 @@ def test_second_stop_when_the_first_was_swallowed(engine: Engine) -> None:
 
 def test_stop_in_a_child_task(engine: Engine) -> None:
     """KeyboardInterrupt raised in another task's step ends run_forever; the cell must not be lost."""
-    code = A + "async def t_f():\n    await asyncio.sleep(0.01)\n    raise KeyboardInterrupt\nawait asyncio.gather(t_f(), asyncio.sleep(60))"
+    code = (
+        A + "async def t_f():\n    await asyncio.sleep(0.01)\n    raise KeyboardInterrupt\n"
+        "await asyncio.gather(t_f(), asyncio.sleep(60))"
+    )
     assert engine.execute(code).reply["ename"] in ("KeyboardInterrupt", "CancelledError")
 
 
 def test_stop_that_cost_a_wake_up(engine: Engine) -> None:
-    """An interrupt between a future's result and its waiter's wake-up leaves the task asleep for ever; the cell is restarted."""
+    """An interrupt between a future's result and its waiter's wake-up leaves the task asleep for ever; the cell is
+    restarted.
+    """
     code = A + "t_future = asyncio.get_running_loop().create_future()\nawait t_future"
 
     def lose() -> None:
@@ -150,7 +169,9 @@ def test_interrupt_asked_for_before_a_step(engine: Engine) -> None:
     serial = engine.serial + 1
     door.interrupt_entries = {serial: 4}
     try:
-        answer = engine.execute(A + "try:\n    while True: await asyncio.sleep(0)\nexcept KeyboardInterrupt: print('here')")
+        answer = engine.execute(
+            A + "try:\n    while True: await asyncio.sleep(0)\nexcept KeyboardInterrupt: print('here')"
+        )
     finally:
         door.interrupt_entries = {}
     assert answer.text() == "here\n" and answer.reply["status"] == "ok"

@@ -9,9 +9,15 @@ from harness import Engine
 
 
 def test_open_from_the_kernel(engine: Engine) -> None:
-    answer = engine.ok("import comm; t_c = comm.create_comm(target_name='t', data={'a': 1}, metadata={'m': 2}, buffers=[b'x', b''])")
+    answer = engine.ok(
+        "import comm; t_c = comm.create_comm(target_name='t', data={'a': 1}, metadata={'m': 2}, buffers=[b'x', b''])"
+    )
     (message,) = [message for message in answer.messages if message.type == "comm_open"]
-    assert message.content["data"] == {"a": 1} and message.content["target_name"] == "t" and message.content["target_module"] is None
+    assert (
+        message.content["data"] == {"a": 1}
+        and message.content["target_name"] == "t"
+        and message.content["target_module"] is None
+    )
     assert message.topic == b"comm-" + message.content["comm_id"].encode()
     assert message.metadata == {"m": 2} and message.buffers == [b"x", b""]
     answer = engine.ok("t_c.send({'b': 2}); t_c.close()")
@@ -28,8 +34,10 @@ def test_close_when_collected(engine: Engine) -> None:
 def test_messages_from_the_client(engine: Engine) -> None:
     engine.ok(
         "import comm; t_got = []\ndef t_target(c, m):\n    t_got.append(m['content']['data'])\n"
-        "    c.on_msg(lambda m: (t_got.append((m['content']['data'], [bytes(b) for b in m['buffers']], m['msg_type'])), print('in handler')))\n"
-        "    c.on_close(lambda m: t_got.append('closed'))\ncomm.get_comm_manager().register_target('t_target', t_target)"
+        "    c.on_msg(lambda m: (t_got.append((m['content']['data'], [bytes(b) for b in m['buffers']], "
+        "m['msg_type'])), print('in handler')))\n"
+        "    c.on_close(lambda m: t_got.append('closed'))\n"
+        "comm.get_comm_manager().register_target('t_target', t_target)"
     )
     opened = engine.request("comm_open", {"comm_id": "c1", "target_name": "t_target", "data": {"x": 1}})
     assert opened.reply == {}
@@ -66,19 +74,25 @@ def test_handler_that_raises(engine: Engine) -> None:
 
 
 def test_non_contiguous_buffer(engine: Engine) -> None:
-    answer = engine.execute("import comm; t_c = comm.create_comm(target_name='t'); t_c.send({}, buffers=[memoryview(bytearray(4))[::2]])")
+    answer = engine.execute(
+        "import comm; t_c = comm.create_comm(target_name='t'); t_c.send({}, buffers=[memoryview(bytearray(4))[::2]])"
+    )
     assert answer.reply["ename"] == "ValueError"
     engine.ok("t_c.close()")
 
 
 def test_legacy_comm(engine: Engine) -> None:
-    answer = engine.ok("from ipykernel.comm import Comm\nclass t_C(Comm): pass\nt_c = t_C(target_name='t', data={'z': 1})\nt_c.close()")
+    answer = engine.ok(
+        "from ipykernel.comm import Comm\nclass t_C(Comm): pass\nt_c = t_C(target_name='t', data={'z': 1})\nt_c.close()"
+    )
     assert answer.one("comm_open")["data"] == {"z": 1}
 
 
 def test_slider(engine: Engine) -> None:
-    pytest.importorskip("ipywidgets", reason="the test clients bring it")
-    answer = engine.ok("import ipywidgets; t_s = ipywidgets.IntSlider(value=3)\nt_s.observe(lambda c: print('moved', c['new']), 'value')\nt_s")
+    answer = engine.ok(
+        "import ipywidgets; t_s = ipywidgets.IntSlider(value=3)\n"
+        "t_s.observe(lambda c: print('moved', c['new']), 'value')\nt_s"
+    )
     view = answer.one("execute_result")["data"]["application/vnd.jupyter.widget-view+json"]
     data = {"method": "update", "state": {"value": 9}, "buffer_paths": []}
     answer = engine.request("comm_msg", {"comm_id": view["model_id"], "data": data})
@@ -87,7 +101,6 @@ def test_slider(engine: Engine) -> None:
 
 
 def test_output_widget(engine: Engine) -> None:
-    pytest.importorskip("ipywidgets", reason="the test clients bring it")
     answer = engine.ok("import ipywidgets; t_o = ipywidgets.Output()\nwith t_o: print('inside')")
     states = [one["data"]["state"]["msg_id"] for one in answer.all("comm_msg")]
     assert states == [f"m{engine.serial}", ""]

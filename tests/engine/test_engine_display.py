@@ -6,25 +6,36 @@ import sys
 
 import pytest
 from harness import Engine
-
 from pupitre.display import ZMQDisplayHook
 
 
 def test_display_data(engine: Engine) -> None:
-    answer = engine.ok("print('before'); display({'text/plain': 'x'}, raw=True, metadata={'text/plain': {'a': 1}}); print('after')")
+    answer = engine.ok(
+        "print('before'); display({'text/plain': 'x'}, raw=True, metadata={'text/plain': {'a': 1}}); print('after')"
+    )
     assert answer.kinds == ["execute_input", "stdout", "display_data", "stdout"]
-    assert answer.one("display_data") == {"data": {"text/plain": "x"}, "metadata": {"text/plain": {"a": 1}}, "transient": {}}
+    assert answer.one("display_data") == {
+        "data": {"text/plain": "x"},
+        "metadata": {"text/plain": {"a": 1}},
+        "transient": {},
+    }
     assert answer.messages[3].topic == b"display_data"
 
 
 def test_display_id_and_update(engine: Engine) -> None:
     answer = engine.ok("t_h = display(1, display_id='q'); t_h.update(2)")
     assert answer.one("display_data")["transient"] == {"display_id": "q"}
-    assert answer.one("update_display_data") == {"data": {"text/plain": "2"}, "metadata": {}, "transient": {"display_id": "q"}}
+    assert answer.one("update_display_data") == {
+        "data": {"text/plain": "2"},
+        "metadata": {},
+        "transient": {"display_id": "q"},
+    }
 
 
 def test_clear_output(engine: Engine) -> None:
-    assert engine.ok("from IPython.display import clear_output; clear_output(wait=True)").one("clear_output") == {"wait": True}
+    assert engine.ok("from IPython.display import clear_output; clear_output(wait=True)").one("clear_output") == {
+        "wait": True
+    }
 
 
 def test_publish_checks_its_arguments(engine: Engine) -> None:
@@ -48,8 +59,10 @@ def test_ipython_display_leaves_no_result(engine: Engine) -> None:
 
 def test_display_hooks(engine: Engine) -> None:
     answer = engine.ok(
-        "t_seen = []\ndef t_hook(message):\n    t_seen.append(message['msg_type'])\n    message['content']['data'] = {'text/plain': 'changed'}\n"
-        "    return message\npub = get_ipython().display_pub\npub.register_hook(t_hook)\ndisplay(1)\npub.unregister_hook(t_hook), display(2)"
+        "t_seen = []\ndef t_hook(message):\n    t_seen.append(message['msg_type'])\n"
+        "    message['content']['data'] = {'text/plain': 'changed'}\n"
+        "    return message\npub = get_ipython().display_pub\npub.register_hook(t_hook)\ndisplay(1)\n"
+        "pub.unregister_hook(t_hook), display(2)"
     )
     assert [one["data"]["text/plain"] for one in answer.all("display_data")] == ["changed", "2"]
     assert engine.shell.user_ns["t_seen"] == ["display_data"]
@@ -70,8 +83,17 @@ def test_mime_renderers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_numbers_and_odd_values_in_messages(engine: Engine) -> None:
-    answer = engine.ok("display({'application/json': {'a': float('nan'), 'b': 2**70, 'c': b'x', 'd': '\\ud800', 'e': '\\0'}}, raw=True)")
-    assert answer.one("display_data")["data"]["application/json"] == {"a": None, "b": 2**70, "c": "eA==", "d": "\ud800", "e": "\0"}
+    answer = engine.ok(
+        "display({'application/json': {'a': float('nan'), 'b': 2**70, 'c': b'x', 'd': '\\ud800', "
+        "'e': '\\0'}}, raw=True)"
+    )
+    assert answer.one("display_data")["data"]["application/json"] == {
+        "a": None,
+        "b": 2**70,
+        "c": "eA==",
+        "d": "\ud800",
+        "e": "\0",
+    }
 
 
 def test_data_that_cannot_be_a_message_is_the_cells_error(engine: Engine) -> None:
@@ -110,7 +132,6 @@ def test_old_results_are_culled(engine: Engine) -> None:
 
 
 def test_figures_are_flushed_also_after_an_error(engine: Engine) -> None:
-    pytest.importorskip("matplotlib", reason="the test clients bring it")
     draw = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.gcf().set_size_inches(1, 1)"
     engine.ok("import matplotlib.pyplot as plt; plt.close('all')")
     answer = engine.execute(f"{draw}; 1/0")

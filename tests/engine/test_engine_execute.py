@@ -98,7 +98,12 @@ def test_user_expressions_after_an_error_are_not_evaluated(engine: Engine) -> No
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [({}, "ValueError"), ({"code": 3}, "ValueError"), ({"code": None}, "ValueError"), ({"code": "1", "user_expressions": [1]}, "ValueError")],
+    [
+        ({}, "ValueError"),
+        ({"code": 3}, "ValueError"),
+        ({"code": None}, "ValueError"),
+        ({"code": "1", "user_expressions": [1]}, "ValueError"),
+    ],
 )
 def test_bad_request_gets_an_error_reply(engine: Engine, content: dict[str, object], name: str) -> None:
     answer = engine.request("execute_request", content)
@@ -108,7 +113,9 @@ def test_bad_request_gets_an_error_reply(engine: Engine, content: dict[str, obje
 
 def test_metadata_null_is_none_at_all(engine: Engine) -> None:
     engine.serial = 1
-    door.put((door.REQUEST, 0, 1, [b'{"msg_type":"execute_request","msg_id":"1"}', b"{}", b"null", b'{"code":"7"}', b"id"]))
+    door.put(
+        (door.REQUEST, 0, 1, [b'{"msg_type":"execute_request","msg_id":"1"}', b"{}", b"null", b'{"code":"7"}', b"id"])
+    )
     engine.run_until(lambda frame: frame[0] == door.REPLY)
     assert engine.collect(0, 1).reply["status"] == "ok"
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from fake import door
 from harness import Engine
-
 from pupitre import history
 from pupitre.history import HistoryManager
 

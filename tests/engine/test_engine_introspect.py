@@ -17,7 +17,9 @@ def test_complete(engine: Engine) -> None:
     assert set(one) == {"start", "end", "text", "type", "signature"} and one["text"] == "t_variable" and one["type"]
 
 
-@pytest.mark.parametrize(("extra", "ends"), [({}, 4), ({"cursor_pos": None}, 4), ({"cursor_pos": 99}, 4), ({"cursor_pos": -5}, 0)])
+@pytest.mark.parametrize(
+    ("extra", "ends"), [({}, 4), ({"cursor_pos": None}, 4), ({"cursor_pos": 99}, 4), ({"cursor_pos": -5}, 0)]
+)
 def test_cursor_absent_null_or_outside(engine: Engine, extra: dict[str, object], ends: int) -> None:
     reply = complete(engine, "prin", **extra).reply
     assert reply["status"] == "ok" and reply["cursor_end"] == ends
@@ -66,10 +68,18 @@ def test_inspect(engine: Engine) -> None:
     reply = engine.request("inspect_request", {"code": "t_f(1, ", "cursor_pos": 7, "detail_level": 0}).reply
     assert reply["found"] is True and reply["status"] == "ok" and reply["metadata"] == {}
     assert "What it does." in reply["data"]["text/plain"] and "text/html" not in reply["data"]
-    assert "What it does." not in engine.request(
-        "inspect_request", {"code": "t_f", "cursor_pos": 3, "omit_sections": ["docstring"]}
-    ).reply["data"]["text/plain"]
-    assert "b=" in engine.request("inspect_request", {"code": "t_f", "cursor_pos": 3, "detail_level": 1}).reply["data"]["text/plain"]
+    assert (
+        "What it does."
+        not in engine.request(
+            "inspect_request", {"code": "t_f", "cursor_pos": 3, "omit_sections": ["docstring"]}
+        ).reply["data"]["text/plain"]
+    )
+    assert (
+        "b="
+        in engine.request("inspect_request", {"code": "t_f", "cursor_pos": 3, "detail_level": 1}).reply["data"][
+            "text/plain"
+        ]
+    )
 
 
 @pytest.mark.parametrize("code", ["nosuchname", "", "   "])
@@ -114,7 +124,9 @@ def test_history(engine: Engine) -> None:
     ranged = history(engine, hist_access_type="range", session=0, start=count - 1, stop=count)
     assert ranged == [[0, count - 1, "t_one = 'first entry'"]]
     assert history(engine, hist_access_type="range", session=0, start=count, stop=None)[0][2] == "t_two = '%s second'"
-    assert [row[2] for row in history(engine, hist_access_type="search", pattern="t_one*entry?")] == ["t_one = 'first entry'"]
+    assert [row[2] for row in history(engine, hist_access_type="search", pattern="t_one*entry?")] == [
+        "t_one = 'first entry'"
+    ]
     assert history(engine, hist_access_type="bogus") == []
 
 

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-
 from pupitre.jsonout import DEPTH_MAX, encode, format_time, now
 
 
@@ -23,11 +22,14 @@ from pupitre.jsonout import DEPTH_MAX, encode, format_time, now
         ({"z": "\0"}, {"z": "\0"}),
         ({"big": 2**200}, {"big": 2**200}),
         ({"b": b"\xff\x00", "m": memoryview(b"ab"), "a": bytearray(b"c")}, {"b": "/wA=", "m": "YWI=", "a": "Yw=="}),
-        ({1: "a", 2.5: "b", True: "c", None: "d"}, {"1": "c", "2.5": "b", "null": "d"}),
+        ({1: "a", 2.5: "b", False: "c", None: "d"}, {"1": "a", "2.5": "b", "false": "c", "null": "d"}),
         ({(1, 2): "t"}, {"(1, 2)": "t"}),
         ({"d": date(2024, 1, 2), "n": datetime(2024, 1, 2, 3)}, {"d": "2024-01-02", "n": "2024-01-02T03:00:00"}),
         ({"u": datetime(2024, 1, 2, 3, tzinfo=UTC)}, {"u": "2024-01-02T03:00:00.000000Z"}),
-        ({"s": {3}, "q": deque([1]), "g": (i for i in range(2)), "r": range(2)}, {"s": [3], "q": [1], "g": [0, 1], "r": [0, 1]}),
+        (
+            {"s": {3}, "q": deque([1]), "g": (i for i in range(2)), "r": range(2)},
+            {"s": [3], "q": [1], "g": [0, 1], "r": [0, 1]},
+        ),
         ({"f": Fraction(1, 2), "o": OrderedDict(a=1), "x": UserDict(a=1)}, {"f": 0.5, "o": {"a": 1}, "x": {"a": 1}}),
         ({"t": (1, (2,))}, {"t": [1, [2]]}),
     ],
@@ -37,8 +39,16 @@ def test_values(value: Any, expected: Any) -> None:
 
 
 def test_numpy_scalars() -> None:
-    numpy = pytest.importorskip("numpy", reason="the test clients bring it")
-    value = {"i": numpy.int64(1), "f": numpy.float32(0.5), "b": numpy.bool_(True), "a": numpy.arange(2), "z": numpy.array(3), "n": numpy.float64("nan")}
+    import numpy
+
+    value = {
+        "i": numpy.int64(1),
+        "f": numpy.float32(0.5),
+        "b": numpy.bool_(True),
+        "a": numpy.arange(2),
+        "z": numpy.array(3),
+        "n": numpy.float64("nan"),
+    }
     assert json.loads(encode(value)) == {"i": 1, "f": 0.5, "b": True, "a": [0, 1], "z": 3, "n": None}
     assert json.loads(encode({numpy.int64(7): 1})) == {"7": 1}
 
@@ -93,6 +103,9 @@ def test_many_brackets_are_not_depth() -> None:
 
 
 def test_times() -> None:
-    assert format_time(datetime(2024, 5, 6, 7, 8, 9, 50, tzinfo=timezone(timedelta(hours=2)))) == "2024-05-06T05:08:09.000050Z"
+    assert (
+        format_time(datetime(2024, 5, 6, 7, 8, 9, 50, tzinfo=timezone(timedelta(hours=2))))
+        == "2024-05-06T05:08:09.000050Z"
+    )
     moment = datetime.fromisoformat(now())
     assert moment.tzinfo is not None and abs(datetime.now(UTC) - moment) < timedelta(seconds=5) and len(now()) == 27

@@ -73,7 +73,10 @@ def test_gui(engine: Engine) -> None:
     assert engine.execute("get_ipython().enable_gui('qt')").reply["ename"] == "UsageError"
 
 
-@pytest.mark.parametrize("code", ["%timeit -n1 -r1 pass", "%%time\npass", "%who", "%pwd", "%env HOME", "%lsmagic", "%history -n 1", "%prun -q pass"])
+@pytest.mark.parametrize(
+    "code",
+    ["%timeit -n1 -r1 pass", "%%time\npass", "%who", "%pwd", "%env HOME", "%lsmagic", "%history -n 1", "%prun -q pass"],
+)
 def test_ipythons_own(engine: Engine, code: str) -> None:
     engine.ok(code)
 

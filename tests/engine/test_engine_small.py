@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pytest
 from harness import Engine
-
 from pupitre import compiler, imports, lean
 
 
@@ -67,7 +66,10 @@ def test_import_without(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_asyncio_has_its_tls_when_wanted(engine: Engine) -> None:
     code = "import asyncio, ssl\nfrom asyncio import base_events, sslproto\n"
-    code += "isinstance(ssl.create_default_context(), base_events.ssl.SSLContext), sslproto.SSLProtocol is base_events.sslproto.SSLProtocol"
+    code += (
+        "isinstance(ssl.create_default_context(), base_events.ssl.SSLContext), "
+        "sslproto.SSLProtocol is base_events.sslproto.SSLProtocol"
+    )
     assert engine.result(code) == "(True, True)"
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""spec A and Q: main(), configuration, a bad home, and what is not imported. Each in an interpreter of its own, with the fake door."""
+"""spec A and Q: main(), configuration, a bad home, and what is not imported.
+
+Each in an interpreter of its own, with the fake door.
+"""
 
 import json
 import os
@@ -18,6 +21,7 @@ PACKAGES = Path(str(find_spec("pupitre").origin)).parent.parent  # type: ignore[
 
 SCRIPT = """
 import sys, os, json
+before = set(sys.modules)  # .pth files of the environment may import much
 sys.path.insert(0, {here!r})
 import fake
 door = fake.install()
@@ -41,7 +45,7 @@ for kind, *rest in door.order:
         out.append(["text", *rest])
     else:
         out.append([rest[0], rest[2], [part.decode("utf-8", "replace") for part in rest[3]]])
-os.write(1, json.dumps([status, out, sorted(sys.modules)]).encode())
+os.write(1, json.dumps([status, out, sorted(set(sys.modules) - before)]).encode())
 os._exit(0)
 """
 
@@ -49,16 +53,34 @@ os._exit(0)
 class Run:
     """One engine from START to EXIT."""
 
-    def __init__(self, home: Path, *codes: str, arguments: list[str] | None = None, env: dict[str, str] | None = None) -> None:
-        start = {"version": "0", "connection_file": "c.json", "argv": ["pupitre-kernel", "-f", "c.json"], "ident": "i", "session": "s"}
+    def __init__(
+        self, home: Path, *codes: str, arguments: list[str] | None = None, env: dict[str, str] | None = None
+    ) -> None:
+        start = {
+            "version": "0",
+            "connection_file": "c.json",
+            "argv": ["pupitre-kernel", "-f", "c.json"],
+            "ident": "i",
+            "session": "s",
+        }
         start["arguments"] = arguments or []  # type: ignore[assignment]
-        clean = {name: value for name, value in os.environ.items() if name not in ("IPYTHONDIR", "PYTHONSTARTUP", "MPLBACKEND", "IPKERNEL_CELL")}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("IPYTHONDIR", "PYTHONSTARTUP", "MPLBACKEND", "IPKERNEL_CELL")
+        }
         clean["PYTHONPATH"] = str(PACKAGES)
         script = Path(mkdtemp(prefix="pupitre-test-")) / "start.py"
         script.write_text(SCRIPT.format(here=str(HERE)))
         command = [sys.executable, str(script), json.dumps(start), json.dumps(codes)]
         done = subprocess.run(
-            command, env={**clean, "HOME": str(home), **(env or {})}, capture_output=True, text=True, timeout=30, check=False, cwd=HERE
+            command,
+            env={**clean, "HOME": str(home), **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd=HERE,
         )
         rmtree(script.parent)
         self.stderr = done.stderr
@@ -86,7 +108,9 @@ def profile(tmp_path: Path) -> Path:
 
 
 def test_hello_and_orderly_end(tmp_path: Path) -> None:
-    run = Run(tmp_path, "import atexit, sys; atexit.register(print, 'bye'); sys.argv", "import gc; gc.get_freeze_count() >= 0")
+    run = Run(
+        tmp_path, "import atexit, sys; atexit.register(print, 'bye'); sys.argv", "import gc; gc.get_freeze_count() >= 0"
+    )
     assert run.status == 0, run.stderr
     (hello,) = run.frames(16)
     info = json.loads(hello[2][0])
@@ -95,14 +119,27 @@ def test_hello_and_orderly_end(tmp_path: Path) -> None:
     assert "Python" in info["banner"] and info["protocol_version"].startswith("5.")
     assert run.results[0] == "['pupitre-kernel', '-f', 'c.json']"
     assert run.text().endswith("bye\n")
-    light = {"ssl", "sqlite3", "jedi", "prompt_toolkit", "logging.config", "_hashlib", "comm", "pdb", "ipaddress", "matplotlib"}
+    light = {
+        "ssl",
+        "sqlite3",
+        "jedi",
+        "prompt_toolkit",
+        "logging.config",
+        "_hashlib",
+        "comm",
+        "pdb",
+        "ipaddress",
+        "matplotlib",
+    }
     assert light & set(run.modules) == set(), "these cost memory in every kernel"
 
 
 def test_startup_files_config_and_exec_lines(profile: Path, tmp_path: Path) -> None:
     (profile / "startup" / "10-a.py").write_text("from_startup = 1\nprint('startup speaks')\n")
     (profile / "startup" / "20-b.py").write_text("raise SystemExit\n")
-    (profile / "ipython_config.py").write_text("c.InteractiveShellApp.exec_lines = ['from_line = 2']\nc.InteractiveShell.ast_node_interactivity = 'all'\n")
+    (profile / "ipython_config.py").write_text(
+        "c.InteractiveShellApp.exec_lines = ['from_line = 2']\nc.InteractiveShell.ast_node_interactivity = 'all'\n"
+    )
     (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.exec_lines = ['from_kernel_line = 3']\n")
     run = Run(tmp_path, "from_startup\nfrom_kernel_line", "sys_name = __name__")
     assert run.results == ["1", "3"], run.out
@@ -119,7 +156,11 @@ def test_startup_files_config_and_exec_lines(profile: Path, tmp_path: Path) -> N
         (["--InteractiveShell.cache_size=7"], "get_ipython().cache_size", "7"),
         (["--matplotlib=inline"], "get_ipython().kernel.parent.matplotlib", "'inline'"),
         (["--ignore-cwd"], "import sys; '' in sys.path", "False"),
-        (["--ext", "autoreload"], "any('autoreload' in name for name in get_ipython().extension_manager.loaded)", "True"),
+        (
+            ["--ext", "autoreload"],
+            "any('autoreload' in name for name in get_ipython().extension_manager.loaded)",
+            "True",
+        ),
         (["--no-stdout", "--user", "me"], "print('x'); 1", "1"),
     ],
 )
@@ -137,7 +178,9 @@ def test_profile(tmp_path: Path) -> None:
     assert run.results == ["(1, 'class')"]
 
 
-@pytest.mark.parametrize("argument", ["--InteractiveShell.ast_node_interactivity=bad", "--InteractiveShell.cache_size=many"])
+@pytest.mark.parametrize(
+    "argument", ["--InteractiveShell.ast_node_interactivity=bad", "--InteractiveShell.cache_size=many"]
+)
 def test_bad_value(tmp_path: Path, argument: str) -> None:
     run = Run(tmp_path, "1", arguments=[argument])
     assert run.status == 2 and run.frames(16) == []
@@ -145,7 +188,14 @@ def test_bad_value(tmp_path: Path, argument: str) -> None:
     assert len(lines) == 1
 
 
-@pytest.mark.parametrize("broken", ["c.InteractiveShellApp.exec_lines = [", "raise RuntimeError", "c.InteractiveShellApp.extensions = ['no_such_extension']"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "c.InteractiveShellApp.exec_lines = [",
+        "raise RuntimeError",
+        "c.InteractiveShellApp.extensions = ['no_such_extension']",
+    ],
+)
 def test_broken_configuration_does_not_keep_it_from_starting(profile: Path, tmp_path: Path, broken: str) -> None:
     (profile / "ipython_config.py").write_text(broken)
     assert Run(tmp_path, "1 + 1").results == ["2"]

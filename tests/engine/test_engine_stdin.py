@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 from fake import Frame, door
 from harness import Engine
-
 from pupitre import parent
 
 

@@ -10,7 +10,6 @@ from io import UnsupportedOperation
 import pytest
 from fake import door
 from harness import Engine
-
 from pupitre import parent
 from pupitre.streams import OutStream
 
@@ -28,7 +27,9 @@ def test_text_io(engine: Engine) -> None:
     assert [text for _, _, text in door.texts] == ["abc", "a", "b"]
 
 
-@pytest.mark.parametrize("call", [OutStream.read, OutStream.readline, OutStream.detach, OutStream.tell, lambda stream: stream.seek(0)])
+@pytest.mark.parametrize(
+    "call", [OutStream.read, OutStream.readline, OutStream.detach, OutStream.tell, lambda stream: stream.seek(0)]
+)
 def test_unsupported(engine: Engine, call: object) -> None:
     with pytest.raises(UnsupportedOperation):
         call(engine.streams[0])  # type: ignore[operator]
@@ -103,7 +104,10 @@ def test_thread_parent(engine: Engine) -> None:
 
 
 def test_task_keeps_its_cell(engine: Engine) -> None:
-    engine.ok("import asyncio\nasync def t_f():\n    await asyncio.sleep(0.05); print('mine')\nt_task = asyncio.create_task(t_f())")
+    engine.ok(
+        "import asyncio\nasync def t_f():\n    await asyncio.sleep(0.05); print('mine')\n"
+        "t_task = asyncio.create_task(t_f())"
+    )
     first = engine.serial
     answer = engine.ok("await t_task; print('yours')")
     texts = {message.content["text"].strip(): message.serial for message in answer.messages if message.type == "stream"}
@@ -136,7 +140,8 @@ def test_foreign_parent(engine: Engine) -> None:
 def test_parent_api(engine: Engine) -> None:
     engine.ok(
         "t_ip = get_ipython(); t_k = t_ip.kernel\n"
-        "t_r = [t_k.get_parent()['header']['msg_id'], t_k.get_parent('shell')['msg_type'], t_k._parent_header['header']['extra'],"
+        "t_r = [t_k.get_parent()['header']['msg_id'], t_k.get_parent('shell')['msg_type'], "
+        "t_k._parent_header['header']['extra'],"
         " t_ip.parent_header['msg_id'], t_k._parent_ident['shell'], t_k.get_parent('control')['header']]"
     )
     name = f"m{engine.serial}"
@@ -144,7 +149,10 @@ def test_parent_api(engine: Engine) -> None:
 
 
 def test_logging_and_warnings_keep_working(engine: Engine) -> None:
-    engine.ok("import logging; t_h = logging.StreamHandler(); t_l = logging.getLogger('t_l'); t_l.addHandler(t_h); t_l.propagate = False")
+    engine.ok(
+        "import logging; t_h = logging.StreamHandler(); t_l = logging.getLogger('t_l'); "
+        "t_l.addHandler(t_h); t_l.propagate = False"
+    )
     assert engine.ok("t_l.error('later')").text("stderr") == "later\n"
 
 
