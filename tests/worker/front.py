@@ -47,10 +47,13 @@ def python_path() -> str:
 
 
 def worker_path() -> str:
-    """$PUPITRE_WORKER, else the newest worker of the build trees."""
+    """$PUPITRE_WORKER, else the one installed beside our own interpreter, else the newest of the build trees."""
     named = os.environ.get("PUPITRE_WORKER")
     if named:
         return named
+    installed = Path(sys.prefix, "libexec", "pupitre", "pupitre-worker")
+    if installed.exists():
+        return str(installed)
     root = HERE.parent.parent / "build"
     found = sorted(root.glob("*/kernel/worker/pupitre-worker"), key=lambda path: path.stat().st_mtime)
     if not found:
