@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "front/version.h"
 
-#include <jansson.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 
@@ -12,6 +11,5 @@ version_print(void)
 {
 	char zmq[32];
 	sockets_version(zmq, sizeof zmq);
-	printf("pupitre-kernel %s\n%s\njansson %s\n%s\n", PUPITRE_VERSION, zmq, jansson_version_str(),
-	       OpenSSL_version(OPENSSL_VERSION));
+	printf("pupitre-kernel %s\n%s\n%s\n", PUPITRE_VERSION, zmq, OpenSSL_version(OPENSSL_VERSION));
 }

@@ -29,7 +29,6 @@ def test_nothing_wrong(installation: Installation) -> None:
         "libpython",
         "ipython",
         "libzmq",
-        "jansson",
         "OpenSSL",
         "kernelspec",
         "a kernel starts and computes 1+1",
