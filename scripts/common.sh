@@ -41,6 +41,15 @@ tree_hash() {
 		xargs -0 sha256sum | sha256sum | cut -c 1-64)
 }
 
+# build_debug: bring build/debug up to date; configure_debug: only its compile_commands.json. Layers that run side by side take turns.
+build_debug() {
+	configure_debug && flock "$BUILD/debug.lock" cmake --build --preset debug -- -j2
+}
+
+configure_debug() {
+	flock "$BUILD/debug.lock" cmake --preset debug -DPUPITRE_WERROR="$([[ -n ${CI:-} ]] && echo ON || echo OFF)"
+}
+
 # browser: path of a Chromium that Playwright can drive, or nothing.
 browser() {
 	local name
