@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.profiledir import ProfileDir
 from IPython.core.shellapp import InteractiveShellApp, shell_aliases, shell_flags
-from traitlets import Bool, Instance, Integer, Type, Unicode
+from traitlets import Bool, Instance, Integer, TraitError, Type, Unicode
 from traitlets.config import Config
 
 from .display import ZMQDisplayPublisher
@@ -23,6 +23,7 @@ from .history import HistoryManager
 from .kernel import IPythonKernel
 from .shell import ZMQInteractiveShell
 
+BAD_OPTIONS = (TraitError, SystemExit)  # what initialize() raises for values that do not fit
 _ALIASES = {**base_aliases, **shell_aliases, "user": "IPKernelApp.username"}
 _FLAGS = {
     **base_flags,

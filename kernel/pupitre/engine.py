@@ -8,14 +8,12 @@ import sys
 from json import loads
 from typing import Any
 
-from traitlets import TraitError
-
 from . import (
     door,
     imports,
     lean,  # noqa: F401 - first: it decides what asyncio and IPython bring along
 )
-from .app import IPKernelApp
+from .app import BAD_OPTIONS, IPKernelApp
 from .display import ZMQDisplayHook
 from .info import kernel_info
 from .jsonout import encode
@@ -34,7 +32,7 @@ def main(start_json: bytes) -> int:
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     try:
         app = build(start, Loop())
-    except (TraitError, SystemExit) as error:
+    except BAD_OPTIONS as error:
         text = " ".join(str(error).split())
         os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
         return _USAGE

@@ -5,21 +5,26 @@ are loaded.
 All by one finder at the front of sys.meta_path, so that nothing is imported before somebody wants it.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_LOOKALIKE = Path(__file__).parent / "lookalike" / "ipykernel"
+_LOOKALIKE = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel")
 
 
 def _adapt_comm(module: ModuleType) -> None:
-    from .comms import install
+    """comm.create_comm makes our comms. They are imported then, not now: importing them may be what imports comm."""
 
-    install()
+    def create_comm(*args: Any, **kwargs: Any) -> Any:
+        from .comms import Comm
+
+        return Comm(*args, **kwargs)
+
+    module.create_comm = create_comm  # type: ignore[attr-defined]
 
 
 def _adapt_pdb(module: ModuleType) -> None:
@@ -70,11 +75,13 @@ class Finder:
 
 def _lookalike_spec() -> ModuleSpec | None:
     """Ours, with the real package's folders behind it on __path__ for the modules that we do not have."""
-    places = [str(_LOOKALIKE)]
+    places = [_LOOKALIKE]
     real = PathFinder.find_spec("ipykernel")
     if real is not None and real.submodule_search_locations is not None:
         places += real.submodule_search_locations
-    return spec_from_file_location("ipykernel", _LOOKALIKE / "__init__.py", submodule_search_locations=places)
+    return spec_from_file_location(
+        "ipykernel", os.path.join(_LOOKALIKE, "__init__.py"), submodule_search_locations=places
+    )
 
 
 def install() -> None:
@@ -91,7 +98,7 @@ def install() -> None:
 
 
 def _import_now(name: str) -> None:
-    spec = _lookalike_spec() if name == "ipykernel" else PathFinder.find_spec(name, [str(_LOOKALIKE)])
+    spec = _lookalike_spec() if name == "ipykernel" else PathFinder.find_spec(name, [_LOOKALIKE])
     if spec is None or spec.loader is None:
         return
     module = module_from_spec(spec)

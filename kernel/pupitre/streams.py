@@ -77,10 +77,6 @@ class OutStream(door.Stream):
         if self.closed:
             raise ValueError("I/O operation on closed file.")
 
-    def flush(self) -> None:
-        """Nothing to do: the front takes the text from shared memory, in order with everything else."""
-        self._check_open()
-
     def writelines(self, lines: Any, /) -> None:
         for line in lines:
             self.write(line)

@@ -37,6 +37,10 @@ class Stream(io.TextIOBase):
         self.put(owner[0], text)
         return len(text)
 
+    def flush(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
     def write_slowly(self, text: str, owner: tuple[int, Any], /) -> int:
         raise NotImplementedError
 
