@@ -21,25 +21,9 @@ exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent
 }
 
 void
-exchange_number(struct front *f, struct request *r)
-{
-	if (++f->last_serial == 0)
-		f->last_serial = 1;
-	r->serial = f->last_serial;
-	parents_enter(&f->parents, r->serial, &r->wire.parts[WIRE_HEADER]);
-}
-
-void
-exchange_busy(struct front *f, const struct request *r)
+exchange_begin(struct front *f, const struct request *r)
 {
 	exchange_publish(f, "status", r->wire.parts[WIRE_HEADER], BUSY, strlen(BUSY));
-}
-
-void
-exchange_begin(struct front *f, struct request *r)
-{
-	exchange_number(f, r);
-	exchange_busy(f, r);
 }
 
 void

@@ -8,12 +8,8 @@
 
 #include "front/front.h"
 
-/* Number the request, remember its header, publish busy. */
-void exchange_begin(struct front *f, struct request *r);
-
-/* The same in two steps, for what may go on while subscribers are told. Nothing may be published in between. */
-void exchange_number(struct front *f, struct request *r);
-void exchange_busy(struct front *f, const struct request *r);
+/* Publish busy. */
+void exchange_begin(struct front *f, const struct request *r);
 
 struct reply {
 	const char *msg_type; /* NULL: the one that belongs to the request */

@@ -20,7 +20,7 @@ struct request {
 	struct wire_msg wire;
 	struct header header;
 	enum channel channel; /* where it came from and its reply goes */
-	uint32_t serial;      /* given when it is begun; 0 before */
+	uint32_t serial;      /* given when it goes to the worker; 0 before */
 	bool abort;           /* caught in an abort window: not to be run */
 };
 

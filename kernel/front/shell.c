@@ -44,6 +44,17 @@ abort_request(struct front *f, struct request *r)
 	exchange_end(f, r, &(struct reply){ .metadata = aborted, .content = aborted });
 }
 
+/* Give a request for the worker its serial and remember its header. What the front answers itself needs neither, and would push the
+ * headers out that the worker still prints for. */
+static void
+number(struct front *f, struct request *r)
+{
+	if (++f->last_serial == 0)
+		f->last_serial = 1;
+	r->serial = f->last_serial;
+	parents_enter(&f->parents, r->serial, &r->wire.parts[WIRE_HEADER]);
+}
+
 /* Hand a request to the worker. Consumes r on failure; on success it is f->active. */
 static void
 pass_on(struct front *f, struct request *r)
@@ -51,7 +62,7 @@ pass_on(struct front *f, struct request *r)
 	static struct frame_part parts[FRAME_PARTS_MAX];
 	struct err e = ERR_INIT;
 	size_t count = 0;
-	exchange_number(f, r);
+	number(f, r);
 	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
 	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
 		parts[count++] = (struct frame_part){ r->wire.parts[i].data, r->wire.parts[i].size };
@@ -65,7 +76,7 @@ pass_on(struct front *f, struct request *r)
 		parts[count++] = (struct frame_part){ r->wire.buffers[i].data, r->wire.buffers[i].size };
 	/* The worker starts while the subscribers are told. */
 	int failure = worker_send(&f->worker, &header, parts, count, &e);
-	exchange_busy(f, r);
+	exchange_begin(f, r);
 	if (failure < 0) {
 		exchange_fail(f, r, "KernelError", e.text);
 		return;
