@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One JupyterLab and one Chromium for all tests; a tab of its own for each, photographed when the test fails."""
+"""One JupyterLab, one Chromium and one tab for all tests, with a notebook and a kernel of its own for each.
+
+The tab is photographed when a test fails, and the next test gets a new one.
+"""
 
 from __future__ import annotations
 
@@ -58,27 +61,32 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """One for all tests, so that JupyterLab's files are fetched once."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     context.set_default_timeout(DEADLINE)
     yield context
     context.close()
 
 
+@pytest.fixture(scope="session")
+def tabs() -> list[LabPage]:
+    """The tabs that were opened, the newest last."""
+    return []
+
+
 @pytest.fixture
 def lab(
-    request: pytest.FixtureRequest, context: BrowserContext, server: LabServer, kernel_name: str
-) -> Iterator[LabPage]:
-    """An empty tab."""
-    page = context.new_page()
-    request.node.stash[_LAB] = lab = LabPage(page, server, kernel_name)
-    yield lab
-    page.close()
+    request: pytest.FixtureRequest, context: BrowserContext, server: LabServer, kernel_name: str, tabs: list[LabPage]
+) -> LabPage:
+    """The tab, as the test before left it, or a blank one."""
+    if not tabs or tabs[-1].page.is_closed():
+        tabs.append(LabPage(context.new_page(), server, kernel_name))
+    request.node.stash[_LAB] = tabs[-1]
+    return tabs[-1]
 
 
 @pytest.fixture
 def notebook(request: pytest.FixtureRequest, lab: LabPage) -> LabPage:
-    """A tab with an empty notebook, its kernel idle."""
+    """The tab with an empty notebook in front, its kernel idle."""
     lab.open_notebook(re.sub(r"\W+", "-", request.node.name))
     return lab
 
@@ -91,11 +99,12 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Photograph the tab of a test that failed, before its fixtures close it."""
+    """Photograph the tab of a test that failed, and close it."""
     report: pytest.TestReport = yield
     lab: Any = item.stash.get(_LAB, None)
     if report.failed and lab and not lab.page.is_closed():
         path = FAILURES / f"{re.sub(r'[^A-Za-z0-9]+', '-', item.name)}-{report.when}.png"
         lab.picture(path)
+        lab.page.close()
         report.sections.append(("picture", str(path)))
     return report

@@ -18,8 +18,18 @@ LABELS = {"pupitre": "Python 3 (Pupitre)", "python3": "Python 3 (ipykernel)"}
 """Kernelspec → what its launcher card says."""
 
 
+OPEN = """async path => {
+    const app = window.jupyterapp;
+    await app.restored;
+    const panel = await app.commands.execute("docmanager:open", { path });
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+}"""
+"""Opens a notebook as a double click in the list of files does, and ends when its kernel is connected."""
+
+
 class LabPage:
-    """One browser tab with one notebook, whose last cell is empty and ready to be typed into."""
+    """One browser tab. Its notebook is the one in front, whose last cell is empty and ready to be typed into."""
 
     def __init__(self, page: Page, server: LabServer, kernel_name: str) -> None:
         self.page = page
@@ -28,8 +38,9 @@ class LabPage:
         self._server = server
         self._notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
-    def open_launcher(self, workspace: str) -> None:
-        self.page.goto(self._server.url(workspace))
+    def open_launcher(self) -> None:
+        self.page.goto(self._server.url)
+        self.page.wait_for_function("() => window.jupyterapp")
 
     def choose_card(self) -> None:
         """Click the kernel's card among the launcher's notebooks, and wait for the new notebook's kernel."""
@@ -37,14 +48,16 @@ class LabPage:
         self.wait_until_idle()
 
     def open_notebook(self, name: str) -> None:
-        """Make an empty notebook for this kernel, and open it in a fresh workspace."""
+        """Make an empty notebook for this kernel, and open it in front of all others."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", id="first")])
         notebook.metadata.kernelspec = {"name": self.kernel_name, "display_name": self.label, "language": "python"}
         self.open_file(name, notebook)
 
     def open_file(self, name: str, notebook: nbformat.NotebookNode) -> None:
         nbformat.write(notebook, self._server.notebooks / f"{name}.ipynb")
-        self.page.goto(self._server.url(name, f"{name}.ipynb"))
+        if self.page.url == "about:blank":
+            self.open_launcher()
+        self.page.evaluate(OPEN, f"{name}.ipynb")
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:

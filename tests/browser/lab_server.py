@@ -53,10 +53,10 @@ class LabServer:
             self.stop()
             raise RuntimeError("JupyterLab did not start:\n" + "".join(self.log))
 
-    def url(self, workspace: str, notebook: str = "") -> str:
-        """The address of a page with a fresh layout, with this notebook open or else the launcher."""
-        tree = f"/tree/{notebook}" if notebook else ""
-        return f"{self._address}/lab/workspaces/{workspace}{tree}?token={self.token}"
+    @property
+    def url(self) -> str:
+        """The page to begin with: JupyterLab with its launcher and nothing remembered."""
+        return f"{self._address}/lab?reset&token={self.token}"
 
     def stop(self) -> None:
         """End the server and the kernels that it started."""
@@ -80,6 +80,7 @@ class LabServer:
             f"--IdentityProvider.token={self.token}",
             f"--ServerApp.root_dir={self.notebooks}",
             "--LabApp.extension_manager=readonly",
+            "--LabApp.expose_app_in_browser=True",
         ]
 
     @staticmethod

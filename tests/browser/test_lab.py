@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 
 
 def test_kernel_is_chosen_in_the_launcher(lab: LabPage) -> None:
-    lab.open_launcher("launcher")
+    lab.open_launcher()
     lab.choose_card()
     expect(lab.kernel_button).to_contain_text(lab.label)
     cell = lab.run("1 + 1")
