@@ -2,7 +2,7 @@
 """Comms: two-way channels between a library in the kernel and its half in the client (ipywidgets).
 
 The `comm` package does the bookkeeping; here are the messages. It is imported when the first library asks for it
-(imports.py calls install()), because most sessions never do.
+(imports.py makes it create ours), because most sessions never do.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -64,11 +64,6 @@ class Comms:
         """comm_open, comm_msg or comm_close. Handlers are user code; their errors are logged by the comm package."""
         serve = getattr(self.manager, message["msg_type"])
         serve(None, message.identity, message)
-
-
-def install() -> None:
-    """Make the comm package create our comms."""
-    comm.create_comm = Comm
 
 
 class LegacyComm(Comm, LoggingConfigurable):

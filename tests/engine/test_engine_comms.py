@@ -3,6 +3,7 @@
 
 import gc
 import json
+import sys
 
 import pytest
 from harness import Engine
@@ -49,6 +50,25 @@ def test_messages_from_the_client(engine: Engine) -> None:
     engine.request("comm_close", {"comm_id": "c1", "data": {}})
     assert engine.shell.user_ns["t_got"] == [{"x": 1}, (5, [b"one", b""], "comm_msg"), "closed"]
     assert "c1" not in engine.request("comm_info_request").reply["comms"]
+
+
+def test_first_request_of_a_kernel_is_a_comm(engine: Engine) -> None:
+    """JupyterLab asks for widgets before anybody imported comm; that import must not need itself."""
+    import pupitre
+
+    names = [name for name in sys.modules if name.partition(".")[0] == "comm" or name == "pupitre.comms"]
+    saved = {name: sys.modules.pop(name) for name in names}
+    comms, engine.kernel._comms = engine.kernel._comms, None
+    try:
+        answer = engine.request("comm_open", {"comm_id": "c0", "target_name": "jupyter.widget.control", "data": {}})
+        assert "comm_close" in answer.kinds and answer.all("error") == []
+        assert engine.request("comm_info_request").reply == {"status": "ok", "comms": {}}
+        answer = engine.ok("import comm; comm.create_comm(target_name='t').close()")
+        assert answer.kinds == ["execute_input", "comm_open", "comm_close"]
+    finally:
+        sys.modules.update(saved)
+        engine.kernel._comms = comms
+        pupitre.comms = saved.get("pupitre.comms", sys.modules["pupitre.comms"])
 
 
 def test_unknown_target_is_closed(engine: Engine) -> None:
