@@ -53,7 +53,13 @@ def _convert(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__!r} cannot be written as JSON: {value!r:.200}")
 
 
-_encode = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert).encode
+class _Encoder(JSONEncoder):
+    """With methods of its own, so that messages do not depend on what user code puts into JSONEncoder."""
+
+    encode, iterencode = JSONEncoder.encode, JSONEncoder.iterencode
+
+
+_encode = _Encoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert).encode
 
 
 def _key(key: Any) -> str:

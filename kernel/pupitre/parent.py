@@ -14,7 +14,14 @@ from typing import Any
 from . import door
 from .jsonout import encode
 
-_decode_text = JSONDecoder(strict=False).decode
+
+class _Decoder(JSONDecoder):
+    """With methods of its own, so that requests do not depend on what user code puts into JSONDecoder."""
+
+    decode, raw_decode = JSONDecoder.decode, JSONDecoder.raw_decode
+
+
+_decode_text = _Decoder(strict=False).decode
 
 
 def decode(part: bytes) -> dict[str, Any]:
