@@ -83,11 +83,11 @@ class Executor:
             publish("execute_input", {"code": request.code, "execution_count": request.count})
         self.kernel.allow_stdin = request.allow_stdin
         shell.begin_cell(request.code)
-        if ("await" in request.code or "async" in request.code) and self._start_async(request):
-            return True
         result: Any = None
         error: BaseException | None = None
         try:
+            if ("await" in request.code or "async" in request.code) and self._start_async(request):
+                return True
             result = self.call_user(request, self.context.run, self._run, request)
         except BaseException as escaped:
             error = escaped
@@ -124,8 +124,6 @@ class Executor:
             transformed = self.call_user(request, self.context.run, self._transform, request)
         except Exception:
             problem = sys.exc_info()
-        except BaseException:
-            return False
         if not shell.runs_on_loop or not shell.should_run_async(
             request.code, transformed_cell=transformed, preprocessing_exc_tuple=problem
         ):
