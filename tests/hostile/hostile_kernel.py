@@ -230,9 +230,14 @@ def judge(
     refused = not following.replies or following.replies[0]["status"] == "aborted"
     if refused and first.replies[0]["status"] == "ok" and kernel.ended() and kernel.process.returncode == 0:
         return "ended", ""
-    if following.complete and following.replies[0].get("ename", OUR_OWN_FAILURE) != OUR_OWN_FAILURE:
+    if following.complete and _names_cause(following.replies[0]):
         return "answered", following.said() or str(following.replies[0])
     raise Verdict(f"the cell: {first}\nthe next: {following}\n({_state(kernel)}) {kernel.terminal()}")
+
+
+def _names_cause(reply: dict[str, Any]) -> bool:
+    """An error reply that says what is wrong in words of its own; blaming the kernel is right only for want of memory."""
+    return bool(reply["status"] == "error") and (reply["ename"] != OUR_OWN_FAILURE or "MemoryError" in reply["evalue"])
 
 
 def _died(answer: Answer) -> bool:

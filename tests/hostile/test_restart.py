@@ -12,6 +12,15 @@ from hostile_kernel import HostileKernel
 SAY = "print('now', flush=True)\n"  # what each state prints once it is reached
 SHOUT = "def shout():\n    while True: print('now')\n"
 REFUSE = "def no(*args): raise RuntimeError\n"
+# Memory used up to the last byte: CPython 3.11 may then unwind for ever, with SIGINT unheard.
+EAT = """
+import resource
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)
+hog = []
+while True:
+    hog.append([hog, len(hog)])
+"""
 STATES = {
     "gil_held": SAY + "sum(range(10**10))",
     "busy_loop": SAY + "while True: pass",
@@ -36,6 +45,7 @@ STATES = {
     "forked": SAY + "import os, time\nif os.fork() == 0: time.sleep(60)",
     "traced": SAY + REFUSE + "import sys\nsys.settrace(no)",
     "fault_handled": "import ctypes, signal\nsignal.signal(signal.SIGSEGV, print)\n" + SAY + "ctypes.string_at(0)",
+    "out_of_memory": SAY + EAT,
     "input": SAY + "input('?')",
 }
 LIMIT_SECONDS = 1.5
