@@ -74,6 +74,7 @@ interrupt_report(struct front *f)
 void
 interrupt_mention_stop(struct front *f)
 {
+	relay_read(f, false); /* what was printed before comes first */
 	mention(f,
 		"The Python of this kernel was stopped by a signal (SIGSTOP or SIGTSTP). Interrupt lets it go on.\n");
 }

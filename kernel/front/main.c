@@ -16,7 +16,6 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "front/exchange.h"
 #include "front/front.h"
 #include "front/version.h"
 #include "protocol/text.h"
@@ -160,8 +159,6 @@ prepare(void)
 static void
 greet(void)
 {
-	static const char starting[] = "{\"execution_state\": \"starting\"}";
-	exchange_publish(&front, "status", (struct wire_frame){ NULL, 0 }, starting, strlen(starting));
 	if (getenv("JPY_PARENT_PID") == NULL && front.options.verbosity >= 0)
 		fprintf(stderr,
 			"%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"

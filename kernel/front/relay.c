@@ -15,6 +15,7 @@
 #include "front/exchange.h"
 #include "front/front.h"
 
+#define STARTING "{\"execution_state\": \"starting\"}"
 #define RING_RECORDS_MAX (RING_SIZE / sizeof(struct ring_record))
 #define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
 #define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
@@ -75,8 +76,10 @@ on_hello(struct front *f, const struct frame *frame, struct err *e)
 		return err_memory(e);
 	memcpy(f->kernel_info, info.data, info.size);
 	f->kernel_info_size = info.size;
-	if (f->phase == FRONT_STARTING)
+	if (f->phase == FRONT_STARTING) {
+		exchange_publish(f, "status", (struct wire_frame){ NULL, 0 }, STARTING, strlen(STARTING));
 		f->phase = FRONT_READY;
+	}
 	log_info("event=ready pid=%ld", (long)f->worker.pid);
 	return 0;
 }

@@ -121,19 +121,22 @@ find_worker(char ret[PATH_MAX], struct err *e)
 }
 
 /* The interpreter whose environment the worker takes: the option, $PUPITRE_PYTHON, python3 beside us, python3 on PATH. */
-static void
-find_python(const char *option, char ret[PATH_MAX])
+static int
+find_python(const char *option, char ret[PATH_MAX], struct err *e)
 {
 	char dir[PATH_MAX];
 	struct err ignored = ERR_INIT;
 	const char *named = option != NULL ? option : getenv("PUPITRE_PYTHON");
 	snprintf(ret, PATH_MAX, "%s", named != NULL && *named != '\0' ? named : "python3");
+	if (strchr(ret, '/') != NULL && access(ret, X_OK) < 0)
+		return err_system(e, "cannot use the Python interpreter %.150s", ret);
 	if ((named != NULL && *named != '\0') || own_dir(dir, &ignored) < 0)
-		return;
+		return 0;
 	char beside[PATH_MAX + 16];
 	snprintf(beside, sizeof beside, "%s/python3", dir);
 	if (access(beside, X_OK) == 0)
 		snprintf(ret, PATH_MAX, "%.*s", PATH_MAX - 1, beside);
+	return 0;
 }
 
 /* Our environment with PUPITRE_PYTHON replaced. Owned array of borrowed strings. */
@@ -203,9 +206,10 @@ worker_spawn(struct worker *w, const struct spawn *how, struct err *e)
 	char path[PATH_MAX], python[PATH_MAX];
 	char variable[PATH_MAX + sizeof "PUPITRE_PYTHON="];
 	*w = WORKER_INIT;
-	find_python(how->python, python);
+	int result = find_python(how->python, python, e);
 	snprintf(variable, sizeof variable, "PUPITRE_PYTHON=%s", python);
-	int result = find_worker(path, e);
+	if (result == 0)
+		result = find_worker(path, e);
 	if (result == 0)
 		result = make_ends(w, &ends, e);
 	if (result == 0)
