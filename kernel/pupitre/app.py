@@ -11,6 +11,7 @@ import os
 import sys
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import Any
 
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.profiledir import ProfileDir
@@ -32,6 +33,20 @@ _FLAGS = {
     "no-stderr": ({"IPKernelApp": {"no_stderr": True}}, "do not show what is written to sys.stderr"),
 }
 _FRONT = "Kept for configuration files; the front (pupitre-kernel) has its own option."
+
+
+def _leave_deleted_folder() -> str | None:
+    """Where to, if the working directory no longer exists, with which IPython refuses to start; else None."""
+    try:
+        os.getcwd()
+    except OSError:
+        for place in (os.path.expanduser("~"), "/"):
+            try:
+                os.chdir(place)
+            except OSError:
+                continue
+            return place
+    return None
 
 
 class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
@@ -56,6 +71,12 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     capture_fd_output = Bool(True, help=_FRONT).tag(config=True)
     parent_handle = Integer(0, help=_FRONT).tag(config=True)
     trio_loop = Bool(False, help="Accepted and ignored: the main loop is asyncio's.").tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        left = _leave_deleted_folder()
+        super().__init__(**kwargs)
+        if left is not None:
+            self.log.warning("the working directory was deleted: working in %s", left)
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Parse options and configuration, make the shell. TraitError for a value that does not fit."""

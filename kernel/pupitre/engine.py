@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from json import loads
+from time import sleep
 from typing import Any
 
 from . import (
@@ -79,5 +80,10 @@ def leave(kernel: IPythonKernel) -> int:
     """The orderly end: user's and IPython's atexit functions, then the status."""
     from atexit import _run_exitfuncs
 
-    door.call_user(0, 0, _run_exitfuncs)
+    for function in (_run_exitfuncs, kernel.shell.atexit_operations):
+        try:
+            door.call_user(0, 0, function)
+        except BaseException as error:
+            LOG.warning("at the end: %r", error)
+    sleep(max(0.0, kernel.stay_until - kernel.loop.time()))
     return kernel.status

@@ -26,6 +26,7 @@ from .wire import done, error_content, publish, reply
 
 Handler = Callable[[Any, Any, Any], Any]
 
+LINGER = 0.2  # seconds from the reply to exit() to the end: clients stop reading when they find the process gone
 LOG = logging.getLogger("pupitre")
 
 
@@ -49,6 +50,7 @@ class IPythonKernel(SingletonConfigurable):
         self._comms: Any = None
         self._history_timer = False
         self._last_cell = 0.0
+        self.stay_until = 0.0  # loop.time() before which the process may not end
         self.stdin = Stdin(self)
         self.session = Session("")
         self.iopub_socket, self.stdin_socket = Socket("iopub"), Socket("stdin")
@@ -242,6 +244,7 @@ class IPythonKernel(SingletonConfigurable):
             return
         if shell.exit_asked:
             door.send(door.BYE, 0, self.status, [])
+            self.stay_until = self.loop.time() + LINGER
             self.loop.stop_serving()
         elif shell.history_manager is not None and shell.history_manager.has_unwritten:
             self._last_cell = self.loop.time()

@@ -4,6 +4,7 @@
 `get_ipython()` in a cell is a ZMQInteractiveShell.
 """
 
+import atexit
 import os
 import sys
 from contextlib import nullcontext
@@ -74,6 +75,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.format_failure: Shown | None = None
         self.exit_asked = False
         super().__init__(*args, **kwargs)
+        atexit.unregister(self.atexit_operations)  # the engine calls it; a cell may run atexit's functions at any time
 
     @default("exiter")
     def _default_exiter(self) -> ZMQExitAutocall:
