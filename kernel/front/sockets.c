@@ -16,14 +16,14 @@
 #include "base/fd.h"
 #include "protocol/limits.h"
 
-#define LINGER_MS 1000           /* what is sent before an orderly end gets this long */
-#define HANDSHAKE_MS 2000        /* a peer that does not speak ZMTP is dropped */
-#define BACKLOG 64               /* connections waiting to be accepted */
-#define RECEIVE_MESSAGES 64      /* per peer, before its kernel buffers fill */
-#define REPLY_MESSAGES 4096      /* unread replies of one client */
-#define IOPUB_MESSAGES 64        /* unread broadcasts of one client, above which they wait in output.c */
-#define IOPUB_HEARTBEAT_MS 10000 /* a subscriber that reads nothing for IOPUB_TIMEOUT_MS is disconnected */
-#define IOPUB_TIMEOUT_MS 30000
+#define LINGER_MS 1000         /* what is sent before an orderly end gets this long */
+#define HANDSHAKE_MS 2000      /* a peer that does not speak ZMTP is dropped */
+#define BACKLOG 64             /* connections waiting to be accepted */
+#define RECEIVE_MESSAGES 64    /* per peer, before its kernel buffers fill */
+#define REPLY_MESSAGES 4096    /* unread replies of one client */
+#define IOPUB_MESSAGES 64      /* unread broadcasts of one client, above which they wait in output.c */
+#define IOPUB_TIMEOUT_MS 30000 /* a subscriber that reads nothing for this long is disconnected: by the system's TCP, */
+#define IOPUB_HEARTBEAT_MS 10000 /* which needs no timer of ours, and on ipc by a ping this often */
 #define POLL_FDS_MAX 16
 #define HEARTBEATS_AT_ONCE 64
 
@@ -64,6 +64,10 @@ static const struct socket_option socket_options[] = {
 	{ CHANNEL_IOPUB, ZMQ_XPUB_VERBOSE, 1 },
 	{ CHANNEL_IOPUB, ZMQ_XPUB_NODROP, 1 },
 	{ CHANNEL_IOPUB, ZMQ_SNDHWM, IOPUB_MESSAGES },
+	{ CHANNEL_IOPUB, ZMQ_TCP_MAXRT, IOPUB_TIMEOUT_MS },
+};
+
+static const struct socket_option ipc_options[] = {
 	{ CHANNEL_IOPUB, ZMQ_HEARTBEAT_IVL, IOPUB_HEARTBEAT_MS },
 	{ CHANNEL_IOPUB, ZMQ_HEARTBEAT_TIMEOUT, IOPUB_TIMEOUT_MS },
 };
@@ -75,21 +79,33 @@ static const long size_limits[CHANNEL_COUNT] = {
 };
 
 static int
-open_channel(struct sockets *s, enum channel channel, struct err *e)
+set_options(void *socket, enum channel channel, const struct socket_option *options, size_t count, struct err *e)
 {
-	void *socket = zmq_socket(s->context, channel == CHANNEL_IOPUB ? ZMQ_XPUB : ZMQ_ROUTER);
-	if (socket == NULL)
-		return err_set(e, ERR_SYSTEM, "cannot make the %s socket: %s", channel_names[channel],
-			       zmq_strerror(errno));
-	s->channels[channel] = socket;
-	for (size_t i = 0; i < sizeof socket_options / sizeof *socket_options; i++) {
-		const struct socket_option *o = &socket_options[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct socket_option *o = &options[i];
 		if (o->channel != -1 && o->channel != (int)channel)
 			continue;
 		if (zmq_setsockopt(socket, o->option, &o->value, sizeof o->value) < 0)
 			return err_set(e, ERR_SYSTEM, "cannot set up the %s socket: %s", channel_names[channel],
 				       zmq_strerror(errno));
 	}
+	return 0;
+}
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+static int
+open_channel(struct sockets *s, enum channel channel, enum transport transport, struct err *e)
+{
+	void *socket = zmq_socket(s->context, channel == CHANNEL_IOPUB ? ZMQ_XPUB : ZMQ_ROUTER);
+	if (socket == NULL)
+		return err_set(e, ERR_SYSTEM, "cannot make the %s socket: %s", channel_names[channel],
+			       zmq_strerror(errno));
+	s->channels[channel] = socket;
+	if (set_options(socket, channel, socket_options, COUNT_OF(socket_options), e) < 0)
+		return -1;
+	if (transport == TRANSPORT_IPC && set_options(socket, channel, ipc_options, COUNT_OF(ipc_options), e) < 0)
+		return -1;
 	int64_t limit = size_limits[channel];
 	zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 	return 0;
@@ -184,7 +200,8 @@ sockets_open(struct connection *c, struct err *e)
 		return NULL;
 	}
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if (open_channel(s, (enum channel)i, e) < 0 || bind_channel(s, c, (enum channel)i, e) < 0) {
+		if (open_channel(s, (enum channel)i, c->transport, e) < 0 ||
+		    bind_channel(s, c, (enum channel)i, e) < 0) {
 			sockets_close(s, 0);
 			return NULL;
 		}
