@@ -72,7 +72,7 @@ def build_floor(folder: Path) -> Kind:
     """Compile the floor. subprocess.CalledProcessError with the compiler's words on stderr when it cannot be."""
     source, program = Path(__file__).with_name("floor.c"), folder / "floor"
     options = ["-O2", "-Wno-deprecated-declarations"]
-    libraries = ["-lzmq", "-ljansson", "-lcrypto"]
+    libraries = ["-lzmq", "-lcrypto"]
     words = [os.environ.get("CC", "cc"), *options, str(source), "-o", str(program), *libraries]
     subprocess.run(words, check=True, timeout=120)
     return Kind(FLOOR, (str(program), "-f", "{connection_file}"), "")

@@ -236,13 +236,13 @@ def judge(
 
 
 def _names_cause(reply: dict[str, Any]) -> bool:
-    """An error reply that says what is wrong in words of its own; blaming the kernel is right only for want of memory."""
-    return bool(reply["status"] == "error") and (reply["ename"] != OUR_OWN_FAILURE or "MemoryError" in reply["evalue"])
+    """An error reply that says what is wrong; blaming the kernel itself is right only for want of memory."""
+    return reply["status"] == "error" and (str(reply["ename"]) != OUR_OWN_FAILURE or "MemoryError" in reply["evalue"])
 
 
 def _died(answer: Answer) -> bool:
     """Whether the error is the kernel's report of its own end, after which waiting for the end makes sense."""
-    return answer.errors[-1]["ename"] == "KernelDied"
+    return str(answer.errors[-1]["ename"]) == "KernelDied"
 
 
 def _answer(kernel: HostileKernel, message_id: str, deadline: float, interrupt: float) -> Answer:
