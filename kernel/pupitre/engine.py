@@ -23,7 +23,11 @@ from .loop import Loop, let_cells_run_loops
 from .streams import OutStream
 
 LOG = logging.getLogger("pupitre")
-_USAGE = 2  # exit status, as documented for pupitre-kernel
+
+# Exit statuses. The first two are documented for pupitre-kernel.
+_ORPHANED = 1
+_USAGE = 2
+_BROKEN = 70
 
 
 def main(start_json: bytes) -> int:
@@ -46,7 +50,12 @@ def main(start_json: bytes) -> int:
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
     door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner))])
-    kernel.loop.serve()
+    try:
+        kernel.loop.serve()
+    except Exception as error:
+        if not isinstance(error, EOFError):
+            os.write(2, f"pupitre-kernel: the event loop broke: {type(error).__name__}: {error}\n".encode())
+        kernel.status = _ORPHANED if isinstance(error, EOFError) else _BROKEN
     return leave(kernel)
 
 

@@ -95,6 +95,8 @@ class Loop(SelectorEventLoop):
         self._cell_context: Context | None = None
         self._steps = Steps(None, 0, 0)
         self._cancelled_at = -1  # steps the cell had made when it was last cancelled
+        self._failed = False  # run_forever raised and no frame was served since
+        self._lost: Exception | None = None  # why no more frames can be served
         super().__init__(self.selector)
 
     # Callbacks are user code.
@@ -202,19 +204,44 @@ class Loop(SelectorEventLoop):
     def serve(self) -> None:
         """Run until stop_serving.
 
-        Interrupts and SystemExit that background tasks let escape end the task, not the kernel.
+        Interrupts and SystemExit that background tasks let escape end the task, not the kernel. An exception of the
+        loop's own (its selector or a descriptor of ours was closed) is raised when it comes again at once, EOFError
+        when the front is gone.
         """
-        self.add_our_reader(door.link_fd, door.dispatch)
+        self.add_our_reader(door.link_fd, self._serve_frames)
         self.add_our_reader(door.wake_fd, self.woken)
         while not self.exiting:
+            if self._lost is not None:
+                raise self._lost
             try:
                 self.run_forever()
             except KeyboardInterrupt:
                 self._after_interrupt()
+            except Exception as error:
+                self._fail(error)
             except BaseException as error:
-                self.call_exception_handler(
-                    {"message": "A background task raised out of the event loop", "exception": error}
-                )
+                self._tell("A background task raised out of the event loop", error)
+
+    def _serve_frames(self) -> None:
+        try:
+            door.dispatch()
+            self._failed = False
+        except Exception as error:
+            self._lost = error
+            self.stop()
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed:
+            raise error
+        self._failed = True
+        self._tell("The event loop failed", error)
+
+    def _tell(self, message: str, error: BaseException) -> None:
+        """As asyncio tells of errors. Not by the user's handler, which may be what raised."""
+        try:
+            door.call_user(0, 0, self.default_exception_handler, {"message": message, "exception": error})
+        except BaseException:
+            return
 
     def _after_interrupt(self) -> None:
         task = self.cell_task
