@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timezone
 from json import JSONEncoder
+from json.encoder import encode_basestring as _quote
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -110,20 +111,31 @@ def _check_depth(value: Any) -> None:
     raise ValueError(_too_deep())
 
 
+def encode_text(text: str) -> bytes:
+    """`text` as a JSON string."""
+    return _to_bytes(_quote(text))
+
+
+def _to_bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Surrogates stand only inside JSON strings, where \udXXX is their legal spelling.
+        return text.encode("utf-8", "backslashreplace")
+
+
 def encode(value: Any) -> bytes:
-    """`value`, a dict nearly always, as UTF-8 JSON.
+    """`value`, a dict nearly always, as UTF-8 JSON. What is bytes already is passed through.
 
     NaN and infinities become null, lone surrogates are escaped, datetimes, bytes, numpy scalars and iterables
     converted. ValueError for cycles, excessive depth and colliding keys; TypeError for what is no data at all.
     """
+    if type(value) is bytes:
+        return value
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError):
         text = _encode(_clean(value))
     if text.count("[") + text.count("{") > DEPTH_MAX and isinstance(value, _CONTAINERS):
         _check_depth(value)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Surrogates stand only inside JSON strings, where \udXXX is their legal spelling.
-        return text.encode("utf-8", "backslashreplace")
+    return _to_bytes(text)

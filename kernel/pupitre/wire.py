@@ -35,20 +35,20 @@ def publish(
 
 def reply(
     message: parent.Parent,
-    content: dict[str, Any],
+    content: dict[str, Any] | bytes,
     *,
-    metadata: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | bytes | None = None,
     abort: bool = False,
-    msg_type: str = "",
 ) -> None:
-    """The answer to `message`; its type is the request's with _reply.
+    """The answer to `message`; its type is the request's with _reply. Content that is bytes is JSON with status ok.
 
     `abort`: what waits in the queue is to be aborted.
     """
-    flags = door.STATUS_ERROR if content.get("status") == "error" else door.STATUS_OK
+    failed = isinstance(content, dict) and content.get("status") == "error"
+    flags = door.STATUS_ERROR if failed else door.STATUS_OK
     if abort:
         flags |= door.ABORT_QUEUE
-    name = msg_type or message["msg_type"].removesuffix("_request") + "_reply"
+    name = message["msg_type"].removesuffix("_request") + "_reply"
     door.send(
         door.REPLY, flags, message.serial, [name.encode(), encode(metadata) if metadata else _EMPTY, encode(content)]
     )
