@@ -53,11 +53,18 @@ class Terminal:
         """Read until the text since the last key matches `pattern` (multi-line), or fail at the deadline."""
         end = time.monotonic() + DEADLINE
         while not (found := re.search(pattern, self.said, re.MULTILINE)):
-            try:
-                self._raw += self._child.read_nonblocking(4096, timeout=max(0.0, end - time.monotonic()))
-            except (pexpect.TIMEOUT, pexpect.EOF) as error:
-                raise AssertionError(f"{type(error).__name__} before {pattern!r}; it said:\n{self.said}") from error
+            assert self._read(end), f"the console ended before {pattern!r}; it said:\n{self.said}"
         return found
+
+    def _read(self, end: float) -> bool:
+        """Add what comes before the moment `end` to what was said. False: nothing will come any more."""
+        try:
+            self._raw += self._child.read_nonblocking(4096, timeout=max(0.0, end - time.monotonic()))
+        except pexpect.EOF:
+            return False
+        except pexpect.TIMEOUT:
+            raise AssertionError(f"nothing more came; it said:\n{self.said}") from None
+        return True
 
     def wait_for_prompt(self, number: int) -> str:
         """Wait until cell `number` may be typed; return what was said before its prompt."""
@@ -71,10 +78,9 @@ class Terminal:
 
     def wait_for_end(self) -> int | None:
         """Read until the console has ended by itself; return its exit status, None if a signal ended it."""
-        try:
-            self._child.expect(pexpect.EOF, timeout=DEADLINE)
-        except pexpect.TIMEOUT as error:
-            raise AssertionError(f"the console did not end; it said:\n{self.said}") from error
+        end = time.monotonic() + DEADLINE
+        while self._read(end):
+            pass
         self._child.wait()
         status: int | None = self._child.exitstatus
         return status

@@ -87,6 +87,7 @@ def test_leaving_ends_console_and_kernel(console: Terminal, farewell: str) -> No
     try:
         console.press(farewell)
         assert console.wait_for_end() == 0
+        assert "Pupitre" not in console.said, "the kernel complained on its way out"
         assert select.select([kernel], [], [], DEADLINE)[0] == [kernel], "the kernel outlived its console"
     finally:
         os.close(kernel)
