@@ -49,7 +49,7 @@ def main(start_json: bytes) -> int:
         door.call_user(0, 0, app.run_startup_code)
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
-    door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner))])
+    door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner, kernel.help_links))])
     try:
         kernel.loop.serve()
     except Exception as error:

@@ -19,6 +19,9 @@ _LINKS = (
 )
 
 
+HELP_LINKS = [{"text": text, "url": url} for text, url in _LINKS]
+
+
 def language_info() -> dict[str, Any]:
     return {
         "name": "python",
@@ -31,7 +34,7 @@ def language_info() -> dict[str, Any]:
     }
 
 
-def kernel_info(banner: str) -> dict[str, Any]:
+def kernel_info(banner: str, help_links: list[dict[str, str]]) -> dict[str, Any]:
     """The whole content, status included."""
     return {
         "status": "ok",
@@ -40,6 +43,6 @@ def kernel_info(banner: str) -> dict[str, Any]:
         "implementation_version": release.version,
         "language_info": language_info(),
         "banner": banner,
-        "help_links": [{"text": text, "url": url} for text, url in _LINKS],
+        "help_links": help_links,
         "supported_features": [],
     }

@@ -37,8 +37,8 @@ class Introspection:
     Each method: the request in, the reply's content out.
     """
 
-    def __init__(self, shell: "ZMQInteractiveShell") -> None:
-        self.shell = shell
+    def __init__(self, shell: "ZMQInteractiveShell", with_types: bool = True) -> None:
+        self.shell, self.with_types = shell, with_types
 
     def complete(self, message: Parent) -> dict[str, Any]:
         content = message["content"]
@@ -63,7 +63,7 @@ class Introspection:
             "matches": [one.text for one in found],
             "cursor_start": start,
             "cursor_end": end,
-            "metadata": {_TYPES: types},
+            "metadata": {_TYPES: types} if self.with_types else {},
         }
 
     def inspect(self, message: Parent) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from traitlets import Any as AnyTrait
-from traitlets import Dict, Instance
+from traitlets import Bool, Float, List
 from traitlets.config.configurable import SingletonConfigurable
 
-from . import door, parent
+from . import door, info, parent
 from .compat import Session, Socket, Thread, io_loop
 from .execute import Executor, leave_child
 from .history import WRITE_AFTER
@@ -28,21 +28,33 @@ Handler = Callable[[Any, Any, Any], Any]
 
 LINGER = 0.2  # seconds from the reply to exit() to the end: clients stop reading when they find the process gone
 LOG = logging.getLogger("pupitre")
+_UNUSED = "Accepted because configuration files have it; Pupitre has no use for it."
 
 
 class IPythonKernel(SingletonConfigurable):
     """One per process. Everything runs in the main thread."""
 
-    shell = Instance(ZMQInteractiveShell, allow_none=True)
-    loop = Instance(Loop)
-    shell_handlers = Dict()
-    control_handlers = Dict()
-    user_ns = property(lambda self: self.shell.user_ns)
-    log = AnyTrait(LOG)
+    use_experimental_completions = Bool(True, help="Complete with types and signatures.").tag(config=True)
+    help_links = List(info.HELP_LINKS, help="Links for the client's Help menu: dicts of text and url.").tag(config=True)
+    stop_on_error_timeout = Float(0.0, help=_UNUSED).tag(config=True)
+    debug_just_my_code = Bool(False, help=_UNUSED).tag(config=True)
+    filter_internal_frames = Bool(True, help=_UNUSED).tag(config=True)
+    _execute_sleep = Float(0.0, help=_UNUSED).tag(config=True)
+    _poll_interval = Float(0.0, help=_UNUSED).tag(config=True)
 
-    def __init__(self, **kwargs: Any) -> None:
+    log = AnyTrait(LOG)
+    user_ns = property(lambda self: self.shell.user_ns)
+
+    # Plain attributes, where ipykernel has traits: each is read several times per request.
+    shell: ZMQInteractiveShell
+    shell_handlers: dict[str, Handler]
+
+    def __init__(self, loop: Loop, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ident: str = kwargs.get("ident", "")
+        self.loop = loop
+        self.control_handlers: dict[str, Handler] = {}  # control is the front's; here for those who add to it
+        self.shell_handlers = {}
+        self.ident = ""
         self.allow_stdin = False
         self.status = 0
         self.restarting = False
@@ -63,7 +75,7 @@ class IPythonKernel(SingletonConfigurable):
         """The shell exists: requests can be served from now on."""
         self.shell = shell
         self.executor = Executor(self, shell)
-        self.introspection = Introspection(shell)
+        self.introspection = Introspection(shell, self.use_experimental_completions)
         looks = self.introspection
         self._serve: dict[str, Callable[[Parent], Any]] = {
             "execute_request": self.executor.execute,
@@ -240,8 +252,6 @@ class IPythonKernel(SingletonConfigurable):
     def after_cell(self) -> None:
         """The reply is out."""
         shell = self.shell
-        if shell is None:
-            return
         if shell.exit_asked:
             door.send(door.BYE, 0, self.status, [])
             self.stay_until = self.loop.time() + LINGER
@@ -259,13 +269,13 @@ class IPythonKernel(SingletonConfigurable):
         if self.is_busy or quiet < WRITE_AFTER * 0.9:
             self._history_timer = True
             self.loop.call_ours_later(WRITE_AFTER, self._write_history)
-        elif self.shell is not None and self.shell.history_manager is not None:
+        elif self.shell.history_manager is not None:
             self.shell.history_manager.writeout_cache()
 
     @property
     def is_busy(self) -> bool:
         """Whether a cell runs."""
-        return self.shell is not None and self.shell.cell_running is not None
+        return self.shell.cell_running is not None
 
     # Comms.
 

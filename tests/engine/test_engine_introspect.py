@@ -48,6 +48,17 @@ def test_complete_magics_and_keys_without_jedi(engine: Engine) -> None:
         engine.shell.Completer.use_jedi = saved
 
 
+def test_without_types(engine: Engine) -> None:
+    engine.ok("t_variable = 1")
+    engine.kernel.introspection.with_types = False
+    try:
+        reply = complete(engine, "x = 1\nt_varia", cursor_pos=13).reply
+    finally:
+        engine.kernel.introspection.with_types = True
+    assert reply["matches"] == ["t_variable"] and (reply["cursor_start"], reply["cursor_end"]) == (6, 13)
+    assert reply["metadata"] == {}
+
+
 @pytest.mark.parametrize("content", [{}, {"code": 1}, {"code": "a", "cursor_pos": "x"}])
 @pytest.mark.parametrize("name", ["complete_request", "inspect_request"])
 def test_bad_requests_get_error_replies(engine: Engine, name: str, content: dict[str, object]) -> None:
