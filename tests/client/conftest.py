@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fixtures: `client` talks to a kernel shared by the tests of a module, `fresh` to one of its own, `launch` starts any number."""
+"""Fixtures: `client` talks to a kernel shared by the tests of a module, `fresh` to one of its own, `launch` starts any
+number."""
 
 import shutil
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from launch import Kernel
 from raw import Client
 

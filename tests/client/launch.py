@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starting kernels the way Jupyter does: a connection file, a session of its own, a parent to follow.
 
-PUPITRE_KERNEL_BIN names a binary to test; otherwise the installed kernelspec `pupitre` is used (TEST_KERNEL names another, e.g. python3 to
-run the same tests beside ipykernel).
+PUPITRE_KERNEL_BIN names a binary to test; otherwise the installed kernelspec `pupitre` is used (TEST_KERNEL names
+another, e.g. python3 to run the same tests beside ipykernel).
 """
 
 import json
@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from procs import FileWatch, Process, family
 from raw import CHANNELS, DEADLINE, Client, Connection, Content
@@ -82,7 +82,7 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
 class Kernel:
     """A running kernel, its connection and its processes."""
 
-    live: "list[Kernel]" = []  # for the trace of a failing test
+    live: ClassVar["list[Kernel]"] = []  # for the trace of a failing test
 
     def __init__(
         self,
@@ -224,4 +224,11 @@ class Kernel:
         self.log.close()
 
     def report(self) -> str:
-        return "\n".join([f"kernel {self.pid}, {self.connection.transport}", *self.trace[-200:], "-- its log:", self.output()[-4000:]])
+        return "\n".join(
+            [
+                f"kernel {self.pid}, {self.connection.transport}",
+                *self.trace[-200:],
+                "-- its log:",
+                self.output()[-4000:],
+            ]
+        )

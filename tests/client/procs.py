@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a kernel is made of, seen from outside through /proc and pidfds. Waiting is always for an event, with a deadline."""
+"""What a kernel is made of, seen from outside through /proc and pidfds. Waiting is for an event, with a deadline."""
 
 import ctypes
 import os
@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+SETS = ("SigBlk", "SigIgn", "SigCgt")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Process:
                 if line.startswith(key + ":"):
                     values.append(int(line.split()[1]))
         return values
+
+    def handles(self, number: int) -> bool:
+        """Whether a signal is caught, ignored or blocked."""
+        sets = [
+            line.split()[1] for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line[:6] in SETS
+        ]
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in sets)
 
     def switches(self) -> int:
         """How often any of its threads was scheduled so far."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A front end made of bare sockets: it signs, sends and receives frames itself, so that what it says about the wire is independent of
-jupyter_client. Every receive has a deadline, every message is checked, and a message nobody asked for is a failure.
+"""A front end made of bare sockets: it signs, sends and receives frames itself, so that what it says about the wire is
+independent of jupyter_client. Every receive has a deadline, every message is checked, and a message nobody asked for is
+a failure.
 
-Messages are claimed by parent: within one parent the order on a channel is strict, messages of other parents stay in the inbox for whoever
-claims them next. `Client.verify` fails on what is left.
+Messages are claimed by parent: within one parent the order on a channel is strict, messages of other parents stay in
+the inbox for whoever claims them next. `Client.verify` fails on what is left.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import hmac
 import json
 import os
 import re
+import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,11 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 Content = dict[str, Any]
+
+
+def block(text: str) -> str:
+    """Code written as an indented block."""
+    return textwrap.dedent(text).strip("\n")
 
 
 def _no_constants(name: str) -> Any:
@@ -179,7 +186,7 @@ class Client:
     """One front end: DEALER sockets for shell, control and stdin under one identity, a SUB socket for iopub.
 
     `dead` tells whether the kernel has ended; waiting then stops early. `trace` collects one line per message.
-    Messages whose parent is another session's request are that client's business and are not kept, unless `all_sessions`.
+    Messages whose parent is another session's request are that client's business, not kept unless `all_sessions`.
     """
 
     def __init__(
@@ -211,11 +218,11 @@ class Client:
             self.open("iopub")
             self.sockets["iopub"].subscribe(topic)
 
-    # -- sockets ------------------------------------------------------------------------------------------------------
+    # -- sockets ---
 
     def open(self, channel: str) -> "zmq.Socket[bytes]":
         kinds = {"iopub": zmq.SUB, "hb": zmq.REQ}
-        socket = zmq.Context.instance().socket(kinds.get(channel, zmq.DEALER))
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kinds.get(channel, zmq.DEALER))
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 5)
         socket.setsockopt(zmq.RCVHWM, 0)
@@ -235,11 +242,11 @@ class Client:
         socket = self.sockets.get("hb") or self.open("hb")
         begin = time.monotonic()
         socket.send_multipart(list(payload))
-        assert socket.poll(deadline * 1000), f"no heartbeat within {deadline} s"
+        assert socket.poll(int(deadline * 1000)), f"no heartbeat within {deadline} s"
         assert socket.recv_multipart() == list(payload)
         return time.monotonic() - begin
 
-    # -- sending ------------------------------------------------------------------------------------------------------
+    # -- sending ---
 
     def header(self, msg_type: str, **more: Any) -> Content:
         self.count += 1
@@ -296,10 +303,12 @@ class Client:
         content = {} if value is None else {"value": value}
         self.send("input_reply", content, channel="stdin", **{"parent": request.header, **parts})
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving ---
 
     def note(self, line: str) -> None:
-        self.trace.append(f"{time.monotonic():.3f} {self.session[:4]} {line}".encode("ascii", "backslashreplace").decode())
+        self.trace.append(
+            f"{time.monotonic():.3f} {self.session[:4]} {line}".encode("ascii", "backslashreplace").decode()
+        )
 
     def parse(self, channel: str, frames: list[bytes]) -> Message:
         """Check what every message must satisfy, whatever the test is about."""
@@ -320,14 +329,14 @@ class Client:
         return message
 
     def receive(self, deadline: float = DEADLINE) -> bool:
-        """Move what has arrived into the inbox, waiting for at least one message. False at the deadline, or when the kernel is dead and
-        nothing more came."""
+        """Move what has arrived into the inbox, waiting for at least one message. False at the deadline, or when the
+        kernel is dead and nothing more came."""
         poller = zmq.Poller()
         for channel, socket in self.sockets.items():
             if channel != "hb":
                 poller.register(socket, zmq.POLLIN)
         end = time.monotonic() + deadline
-        while not (ready := poller.poll(min(200.0, max(0.0, end - time.monotonic()) * 1000))):
+        while not (ready := poller.poll(int(min(200.0, max(0.0, end - time.monotonic()) * 1000)))):
             if time.monotonic() >= end or (self.dead() and not poller.poll(300)):
                 return False
         channels = {socket: channel for channel, socket in self.sockets.items()}
@@ -387,13 +396,16 @@ class Client:
         return self.recv("stdin", "input_request", parent, deadline)
 
     def recv_stream(self, parent: str, text: str, name: str = "stdout", deadline: float = DEADLINE) -> None:
-        """Exactly this text, in however many messages."""
+        """This text, in however many messages. What follows it in the last one stays in the inbox."""
         got = ""
-        while got != text:
+        while not got.startswith(text):
             message = self.recv("iopub", "stream", parent, deadline)
             assert message.content["name"] == name, f"expected {name}: {message}"
             got += message.content["text"]
-            assert text.startswith(got), f"expected {text!r}, got {got!r}"
+            assert text.startswith(got) or got.startswith(text), f"expected {text!r}, got {got!r}"
+        if rest := got.removeprefix(text):
+            message.content["text"] = rest
+            self.inbox.insert(0, message)
 
     def begin(self, code: str, ready: str = "ready\n", **content: Any) -> str:
         """Start a cell that prints `ready`, and return when it has got there."""
@@ -439,7 +451,7 @@ class Client:
         result = self.ok("", silent=True, store_history=False, user_expressions=expressions)
         value = result.content["user_expressions"]["v"]
         assert value["status"] == "ok", value
-        return json.loads(eval(value["data"]["text/plain"], {"__builtins__": {}}))  # noqa: S307 - the repr of a str
+        return json.loads(eval(value["data"]["text/plain"], {"__builtins__": {}}))
 
     def sync(self) -> None:
         """Return when everything the kernel published so far has arrived."""
@@ -456,7 +468,7 @@ class Client:
 
     def wait_unread(self, seconds: float) -> None:
         """Be a client that does not read for a while: only control is looked at, and nothing may come there."""
-        assert not self.sockets["control"].poll(seconds * 1000)
+        assert not self.sockets["control"].poll(int(seconds * 1000))
 
     def drain(self) -> None:
         """Let go of whatever a dying kernel said last."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from launch import Kernel, connection_content
 from raw import CHANNELS, Client, within
 
@@ -25,7 +26,7 @@ def test_b_transports_serve_all_five_channels(launch: Launch, transport: str) ->
 
 
 def test_b_welcome_of_everything(client: Client, shared_kernel: Kernel) -> None:
-    """XPUB_VERBOSE: the second subscriber to a topic is welcomed as the first is. No identity frame for the empty topic."""
+    """XPUB_VERBOSE: the second subscriber to a topic is welcomed as the first is. No identity for the empty topic."""
     second = shared_kernel.client(wait=False)
     welcome = second.recv("iopub", "iopub_welcome")
     assert welcome.content == {"subscription": ""}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from launch import Kernel, command, connection_content, environment, free_ports
 from raw import CHANNELS, Connection, Content
 
@@ -18,7 +19,9 @@ Launch = Callable[..., Kernel]
 UNREADABLE, USAGE, TAKEN, NO_WORKER, UNSIGNED = 1, 2, 3, 4, 5
 
 
-def attempt(directory: Path, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def attempt(
+    directory: Path, *args: str, env: dict[str, str] | None = None, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the kernel's command with these arguments; it is to end by itself."""
     argv, spec_env = command()
     return subprocess.run(
@@ -29,6 +32,7 @@ def attempt(directory: Path, *args: str, env: dict[str, str] | None = None) -> s
         timeout=10,
         cwd=directory,
         env={**environment(directory), **spec_env, **(env or {})},
+        user=user,
         check=False,
     )
 
@@ -50,7 +54,7 @@ def write(directory: Path, content: Any) -> str:
     return str(path)
 
 
-# -- what is read -------------------------------------------------------------------------------------------------------
+# -- what is read ---
 
 
 def test_c_ports_may_be_strings(launch: Launch, directory: Path) -> None:
@@ -77,7 +81,11 @@ def test_c_file_is_not_rewritten_when_nothing_changed(launch: Launch) -> None:
 def test_c_defaults(launch: Launch, directory: Path) -> None:
     """transport, ip and signature_scheme may be missing."""
     content = connection_content(directory, "tcp")
-    bare = {key: value for key, value in content.items() if key not in ("transport", "ip", "signature_scheme", "kernel_name")}
+    bare = {
+        key: value
+        for key, value in content.items()
+        if key not in ("transport", "ip", "signature_scheme", "kernel_name")
+    }
     kernel = launch(content=bare)
     assert kernel.client().ok("1").text == "1"
 
@@ -136,13 +144,13 @@ def check_and_stop(connection: Connection) -> None:
     from raw import Client
 
     client = Client(connection)
-    client.recv("iopub", "iopub_welcome")
+    client.take(lambda message: message.type == "iopub_welcome", "iopub_welcome", 20)
     assert client.collect(client.execute("6 * 7"), 20).text == "42"
     client.recv_reply(client.send("shutdown_request", {"restart": False}, channel="control"))
     client.close()
 
 
-# -- what is refused ----------------------------------------------------------------------------------------------------
+# -- what is refused ---
 
 GOOD: Content = {
     **{f"{channel}_port": 15000 + n for n, channel in enumerate(CHANNELS)},
@@ -191,17 +199,18 @@ def test_c_file_in_a_missing_directory_is_refused(directory: Path) -> None:
 
 
 def test_c_foreign_file_is_refused(directory: Path) -> None:
-    """Somebody else's file may name somebody else's key."""
-    assert os.geteuid() == 0, "this test makes files of another user"
-    path = write(directory, GOOD)
-    os.chown(path, 12345, 12345)
-    refused(attempt(directory, "-f", path), UNREADABLE, "connection.json")
+    """Somebody else's file may name somebody else's key. Only root may read it."""
+    path, nobody = "/etc/hostname", None
+    if os.geteuid() == 0:
+        path, nobody = write(directory, GOOD), 65534
+        os.chmod(path, 0o644)
+        directory.chmod(0o755)
+    refused(attempt(directory, "-f", path, user=nobody), UNREADABLE, "another user")
 
 
-def test_c_unreadable_file_is_refused(directory: Path) -> None:
-    path = directory / "dangling.json"
-    path.symlink_to(directory / "nowhere" / "else")
-    refused(attempt(directory, "-f", str(path)), UNREADABLE)
+def test_c_pipe_is_refused(directory: Path) -> None:
+    os.mkfifo(directory / "fifo.json")
+    refused(attempt(directory, "-f", str(directory / "fifo.json")), UNREADABLE, "fifo.json")
 
 
 def test_c_empty_key_on_tcp_is_refused(directory: Path) -> None:
@@ -233,7 +242,12 @@ def test_c_address_of_nobody_is_refused(directory: Path) -> None:
 
 
 def test_c_long_ipc_path_is_refused(directory: Path) -> None:
-    content = {**GOOD, "transport": "ipc", "ip": str(directory / ("x" * 120)), **{f"{c}_port": n + 1 for n, c in enumerate(CHANNELS)}}
+    content = {
+        **GOOD,
+        "transport": "ipc",
+        "ip": str(directory / ("x" * 120)),
+        **{f"{c}_port": n + 1 for n, c in enumerate(CHANNELS)},
+    }
     result = attempt(directory, "-f", write(directory, content))
     assert result.returncode in (UNREADABLE, TAKEN) and "107" in result.stderr
 

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jupyter_kernel_test
 import pytest
@@ -20,28 +20,39 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-class TestKernel(jupyter_kernel_test.KernelTests):
+class TestKernel(jupyter_kernel_test.KernelTests):  # type: ignore[misc]
     kernel_name = KERNEL
     language_name = "python"
     file_extension = ".py"
     code_hello_world = "print('hello, world')"
     code_stderr = "import sys; print('test', file=sys.stderr)"
-    completion_samples: list[dict[str, Any]] = [
+    completion_samples: ClassVar[list[dict[str, Any]]] = [
         {"text": "zi", "matches": {"zip"}},
         {"text": "%%timei", "matches": {"%%timeit"}},
         {"text": "isinst", "matches": {"isinstance"}},
     ]
-    complete_code_samples = ["1", "print('hello, world')", "def f(x):\n  return x*2\n\n\n", "%%timeit\na\n\n"]
-    incomplete_code_samples = ["print('''hello", "def f(x):\n  x*2", "for i in x:", "a = (", "%%time\nx\n"]
-    invalid_code_samples = ["import = 7q", "raise = 2"]
+    complete_code_samples: ClassVar[list[str]] = [
+        "1",
+        "print('hello, world')",
+        "def f(x):\n  return x*2\n\n\n",
+        "%%timeit\na\n\n",
+    ]
+    incomplete_code_samples: ClassVar[list[str]] = [
+        "print('''hello",
+        "def f(x):\n  x*2",
+        "for i in x:",
+        "a = (",
+        "%%time\nx\n",
+    ]
+    invalid_code_samples: ClassVar[list[str]] = ["import = 7q", "raise = 2"]
     code_page_something = "zip?"
     code_generate_error = "raise ValueError"
-    code_execute_result = [
+    code_execute_result: ClassVar[list[dict[str, str]]] = [
         {"code": "1+2+3", "result": "6"},
         {"code": "[n*n for n in range(1, 4)]", "result": "[1, 4, 9]"},
         {"code": "'text'", "result": "'text'"},
     ]
-    code_display_data = [
+    code_display_data: ClassVar[list[dict[str, str]]] = [
         {"code": "from IPython.display import HTML, display; display(HTML('<b>test</b>'))", "mime": "text/html"},
         {"code": "from IPython.display import Math, display; display(Math('\\\\frac{1}{2}'))", "mime": "text/latex"},
     ]
@@ -51,6 +62,6 @@ class TestKernel(jupyter_kernel_test.KernelTests):
     code_clear_output = "from IPython.display import clear_output; clear_output()"
 
 
-class TestWelcome(jupyter_kernel_test.IopubWelcomeTests):
+class TestWelcome(jupyter_kernel_test.IopubWelcomeTests):  # type: ignore[misc]
     kernel_name = KERNEL
     support_iopub_welcome = True

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+
 from launch import Kernel
 from raw import DELIMITER, Client, Content, encode
 
 Launch = Callable[..., Kernel]
 
-# -- what is dropped without a word ------------------------------------------------------------------------------------
+# -- what is dropped without a word  ---
 
 
 def unserved(client: Client, *, channels: Sequence[str] = ("shell", "control"), count: int = 1) -> None:
@@ -146,7 +147,7 @@ def test_d_reflection_of_the_session_is_dropped(client: Client) -> None:
     unserved(client)
 
 
-# -- signatures that are right -----------------------------------------------------------------------------------------
+# -- signatures that are right  ---
 
 
 @pytest.mark.parametrize("scheme", ["hmac-sha256", "hmac-sha384", "hmac-sha512"])
@@ -169,7 +170,7 @@ def test_d_empty_key_on_tcp_with_leave(launch: Launch) -> None:
     assert launch(key="", transport="tcp", args=["--allow-unsigned"]).client().ok("1").text == "1"
 
 
-# -- frames ------------------------------------------------------------------------------------------------------------
+# -- frames ---
 
 
 def test_d_identities_come_back_all(client: Client) -> None:
@@ -190,7 +191,7 @@ def test_d_limits_refuse_too_many_buffers(client: Client) -> None:
     unserved(client)
 
 
-# -- headers -----------------------------------------------------------------------------------------------------------
+# -- headers ---
 
 
 def test_d_header_of_the_kernel(client: Client) -> None:
@@ -243,7 +244,7 @@ def test_d_parent_header_is_echoed_with_everything_in_it(client: Client) -> None
     "header",
     [
         {"msg_id": "a b/c\n\u2028é" + "x" * 300},
-        {"msg_type": "execute_request", "version": "4.0"},
+        {"version": "4.0"},
         {"date": "yesterday", "username": None, "version": 5},
     ],
     ids=["odd id", "old version", "odd types"],
@@ -252,9 +253,20 @@ def test_d_header_oddities_are_served(client: Client, header: Content) -> None:
     assert client.collect(client.send("execute_request", {"code": "1"}, header=header)).text == "1"
 
 
-# -- JSON --------------------------------------------------------------------------------------------------------------
+# -- JSON ---
 
-NUMBERS = ["0", "-0", "1.5", "1e3", "-7", "9007199254740993", "123456789012345678901234567890", "1e400", "-1e400", "1e-400"]
+NUMBERS = [
+    "0",
+    "-0",
+    "1.5",
+    "1e3",
+    "-7",
+    "9007199254740993",
+    "123456789012345678901234567890",
+    "1e400",
+    "-1e400",
+    "1e-400",
+]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -319,12 +331,13 @@ def test_d_header_without_id_or_type_is_dropped(client: Client, header: Content)
 @pytest.mark.parametrize("part", ["parent", "metadata"])
 @pytest.mark.parametrize("value", [b"null", b"[]", b"", b"x"])
 def test_d_metadata_or_parent_that_is_no_object_gets_an_answer(client: Client, part: str, value: bytes) -> None:
-    msg_id = client.send("execute_request", {"code": "1"}, **{part: value})
+    parts: dict[str, Any] = {part: value}
+    msg_id = client.send("execute_request", {"code": "1"}, **parts)
     assert client.collect(msg_id).status in ("ok", "error")
     assert client.ok("1").text == "1"
 
 
-# -- values that go out ------------------------------------------------------------------------------------------------
+# -- values that go out ---
 
 CODE = """
 import datetime, enum, fractions
@@ -361,7 +374,11 @@ def test_d_out_numpy_scalars(client: Client) -> None:
 
 
 def test_d_out_large_integers(client: Client) -> None:
-    assert out(client, "{'big': 2 ** 70, 'neg': -2 ** 70, 'bool': True}") == {"big": 2**70, "neg": -(2**70), "bool": True}
+    assert out(client, "{'big': 2 ** 70, 'neg': -2 ** 70, 'bool': True}") == {
+        "big": 2**70,
+        "neg": -(2**70),
+        "bool": True,
+    }
 
 
 def test_d_out_nul_and_separators(client: Client) -> None:
@@ -388,7 +405,10 @@ def test_d_out_all_code_points(client: Client) -> None:
 def test_d_out_deep_and_circular_data(client: Client) -> None:
     """Reported, not fatal."""
     deep = "deep = []\nfor _ in range(100000): deep = [deep]\n"
-    for code in (deep + "display({'application/json': deep}, raw=True)", "x = []; x.append(x); display({'a/b': x}, raw=True)"):
+    for code in (
+        deep + "display({'application/json': deep}, raw=True)",
+        "x = []; x.append(x); display({'a/b': x}, raw=True)",
+    ):
         result = client.run(code)
         assert result.status in ("ok", "error")
         assert client.ok("1").text == "1"

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from launch import Kernel
-from raw import Client, Content
+from raw import Client, Content, block
 
 Launch = Callable[..., Kernel]
 
@@ -38,7 +39,7 @@ def test_e_unknown_types_get_busy_and_idle(client: Client, channel: str, msg_typ
     msg_id = client.send(msg_type, content, channel=channel)
     client.recv_busy(msg_id)
     rest = list(client.messages_until_idle(msg_id))
-    assert all(message.type in ("status", "stream", "comm_close") for message in rest)
+    assert all(message.type in ("status", "stream", "error", "comm_close") for message in rest)
     assert client.ok("1").text == "1"
 
 
@@ -55,7 +56,7 @@ def test_e_extra_fields_are_ignored(client: Client) -> None:
     assert client.request("kernel_info_request", {"x": None}).status == "ok"
 
 
-# -- malformed requests -------------------------------------------------------------------------------------------------
+# -- malformed requests ---
 
 VALUES: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "x", "é𝄞", [], [1, "a", None], {}, {"a": {"b": 1}}, [[[]]]]
 
@@ -112,7 +113,8 @@ def test_e_malformed_history_requests(client: Client, kind: str, name: str) -> N
 
 @pytest.mark.parametrize("msg_type", ["interrupt_request", "usage_request", "debug_request", "create_subshell_request"])
 def test_e_malformed_control_requests(client: Client, msg_type: str) -> None:
-    for content in ({}, {"type": None}, {"subshell_id": 5}, {"command": []}):
+    contents: list[Content] = [{}, {"type": None}, {"subshell_id": 5}, {"command": []}]
+    for content in contents:
         result = client.request(msg_type, content, channel="control")
         assert result.reply.type == msg_type.replace("request", "reply")
         client.ok("1")
@@ -124,7 +126,7 @@ def test_e_malformed_comm_messages_get_idle(client: Client) -> None:
         for msg_id in [client.send(msg_type, content) for content in bad]:
             client.recv_busy(msg_id)
             for message in client.messages_until_idle(msg_id):
-                assert message.type in ("status", "stream", "comm_close")
+                assert message.type in ("status", "stream", "error", "comm_close")
     assert client.ok("1").text == "1"
 
 
@@ -140,11 +142,13 @@ def test_e_missing_required_field_is_an_error(client: Client, missing: str) -> N
         assert {"ename", "evalue", "traceback"} <= set(result.content)
 
 
-# -- parents ------------------------------------------------------------------------------------------------------------
+# -- parents ---
 
 
 def test_e_control_requests_have_their_own_parent(client: Client) -> None:
-    cell = client.begin("import time; print('ready', flush=True)\nfor n in range(20): print(n, flush=True); time.sleep(0.01)")
+    cell = client.begin(
+        "import time; print('ready', flush=True)\nfor n in range(20): print(n, flush=True); time.sleep(0.01)"
+    )
     for _ in range(10):
         assert client.request("kernel_info_request", channel="control").messages == []
     assert client.collect(cell, begun=True).stdout == "".join(f"{n}\n" for n in range(20))
@@ -187,16 +191,25 @@ def test_e_thread_of_an_earlier_cell_prints_for_the_latest(client: Client) -> No
 
 
 def test_e_thread_parent_can_be_set(client: Client) -> None:
-    started = client.ok(THREAD.replace("    go.wait()", "    shell.set_thread_parent(parent); go.wait()").replace(
-        "import threading", "import threading\nshell = get_ipython(); parent = shell.get_parent()"))
+    started = client.ok(
+        THREAD.replace("    go.wait()", "    shell.set_thread_parent(parent); go.wait()").replace(
+            "import threading", "import threading\nshell = get_ipython(); parent = shell.get_parent()"
+        )
+    )
     assert client.ok("go.set(); done.wait(5)").stdout == ""
     client.recv_stream(started.reply.parent["msg_id"], "from the thread\n")
 
 
 def test_e_asyncio_task_prints_for_its_own_cell(client: Client) -> None:
     """Even while another cell runs."""
-    code = "import asyncio\nevent = asyncio.Event()\nasync def work():\n    await event.wait()\n    print('mine'); display(1)\n"
-    first = client.ok(code + "task = asyncio.create_task(work())")
+    code = block("""
+        import asyncio
+        event = asyncio.Event()
+        async def work():
+            await event.wait()
+            print('mine'); display(1)
+    """)
+    first = client.ok(code + "\ntask = asyncio.create_task(work())")
     second = client.ok("print('before'); event.set(); await task; print('after')")
     assert second.stdout == "before\nafter\n" and second.types() == ["execute_input", "stdout"]
     msg_id = first.reply.parent["msg_id"]
@@ -206,8 +219,14 @@ def test_e_asyncio_task_prints_for_its_own_cell(client: Client) -> None:
 
 def test_e_old_parents_are_still_right(client: Client) -> None:
     """A task of a cell that is more than 64 requests back."""
-    code = "import asyncio\nlate = asyncio.Event()\nasync def work():\n    await late.wait()\n    print('old'); display(2)\n"
-    first = client.ok(code + "task = asyncio.create_task(work())")
+    code = block("""
+        import asyncio
+        late = asyncio.Event()
+        async def work():
+            await late.wait()
+            print('old'); display(2)
+    """)
+    first = client.ok(code + "\ntask = asyncio.create_task(work())")
     for n in range(100):
         client.ok(str(n), silent=True)
     last = client.ok("print('before'); late.set(); await task; print('after')")
@@ -218,7 +237,13 @@ def test_e_old_parents_are_still_right(client: Client) -> None:
 
 
 def test_e_output_after_idle_keeps_its_parent(client: Client) -> None:
-    code = "import asyncio\nasync def work():\n    await asyncio.sleep(0.05)\n    print('late')\ntask = asyncio.create_task(work())"
+    code = block("""
+        import asyncio
+        async def work():
+            await asyncio.sleep(0.05)
+            print('late')
+        task = asyncio.create_task(work())
+    """)
     first = client.ok(code)
     client.recv_stream(first.reply.parent["msg_id"], "late\n")
 
@@ -231,9 +256,13 @@ def test_e_contextvar_set_in_a_cell_persists(client: Client) -> None:
 
 
 def test_e_parent_api(client: Client) -> None:
-    result = client.ok("ip = get_ipython()\nip.kernel.get_parent()['header']['msg_id'], ip.kernel._parent_header['header']['msg_id'],"
-                       " ip.get_parent()['header']['msg_id'], ip.parent_header['header']['msg_id']")
-    assert eval(result.text) == (result.reply.parent["msg_id"],) * 4  # noqa: S307
+    code = block("""
+        ip = get_ipython()
+        parents = [ip.kernel.get_parent(), ip.kernel._parent_header, ip.get_parent(), ip.parent_header]
+        {parent['header']['msg_id'] for parent in parents}
+    """)
+    result = client.ok(code)
+    assert eval(result.text) == {result.reply.parent["msg_id"]}
 
 
 def test_e_parent_api_has_the_whole_request(client: Client) -> None:

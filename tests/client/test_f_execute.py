@@ -3,10 +3,12 @@
 
 import re
 from datetime import datetime
+from typing import Any
 
 import pytest
+
 from launch import Kernel
-from raw import Client
+from raw import Client, block
 
 
 def test_f_reply_ok_has_all_four_keys(client: Client) -> None:
@@ -87,9 +89,7 @@ def test_f_silent_stores_nothing(client: Client) -> None:
 
 def test_f_silent_fires_no_run_cell_events(client: Client) -> None:
     client.ok(
-        "seen = []\n"
-        "def note(*a): seen.append('pre_run_cell')\n"
-        "get_ipython().events.register('pre_run_cell', note)"
+        "seen = []\ndef note(*a): seen.append('pre_run_cell')\nget_ipython().events.register('pre_run_cell', note)"
     )
     client.ok("1", silent=True)
     assert client.evaluate("seen") == []
@@ -279,10 +279,8 @@ def test_f_abort_spares_other_requests(fresh: Client) -> None:
     assert fresh.collect(silent).status == "aborted"
 
 
-@pytest.mark.parametrize(
-    "content", [{"stop_on_error": False}, {"silent": True}], ids=["stop_on_error=False", "silent"]
-)
-def test_f_abort_not_asked_for(fresh: Client, content: dict[str, bool]) -> None:
+@pytest.mark.parametrize("content", [{"stop_on_error": False}, {"silent": True}], ids=["stop_on_error=False", "silent"])
+def test_f_abort_not_asked_for(fresh: Client, content: dict[str, Any]) -> None:
     first = fresh.execute("import time; time.sleep(0.2); 1/0", **content)
     second = fresh.execute("2")
     assert fresh.collect(first).status == "error"
@@ -308,7 +306,12 @@ def test_f_replies_come_in_order(client: Client) -> None:
 
 
 def test_f_cell_id_reaches_events(client: Client) -> None:
-    client.ok("def note(info): ids.append(info.cell_id)\nids = []; get_ipython().events.register('pre_run_cell', note)")
+    client.ok(
+        block("""
+        def note(info): ids.append(info.cell_id)
+        ids = []; get_ipython().events.register('pre_run_cell', note)
+    """)
+    )
     client.ok("1", metadata={"cellId": "cell-17"})
     client.ok("get_ipython().events.unregister('pre_run_cell', note)")
     assert client.evaluate("ids")[0] == "cell-17"
@@ -366,8 +369,8 @@ def test_f_semicolon_suppresses_display_and_out(client: Client) -> None:
 def test_f_cell_filename(client: Client) -> None:
     """One name per source text, known to linecache, seen in warnings and tracebacks."""
     code = "def f():\n    return f.__code__.co_filename\nf()"
-    name = eval(client.ok(code).text)  # noqa: S307
-    assert name == eval(client.ok(code).text)  # noqa: S307
+    name = eval(client.ok(code).text)
+    assert name == eval(client.ok(code).text)
     assert name.endswith(".py") and re.fullmatch(r"\d+\.py", name.rsplit("/", 1)[1])
     assert client.evaluate("__import__('inspect').getsource(f)") == code.rsplit("\n", 1)[0] + "\n"
 
@@ -375,7 +378,7 @@ def test_f_cell_filename(client: Client) -> None:
 def test_f_cell_filename_is_murmur2(client: Client) -> None:
     """JupyterLab recomputes the hash: murmur2 of the source's UTF-8, seed 0xc70f6907."""
     code = "(lambda: 0).__code__.co_filename"
-    name = eval(client.ok(code).text)  # noqa: S307
+    name = eval(client.ok(code).text)
     assert name.rsplit("/", 1)[1] == f"{murmur2(code.encode(), 0xC70F6907)}.py"
 
 

@@ -7,15 +7,16 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+
 from launch import Kernel
 from procs import time_until_gone
-from raw import Client, Result, within
+from raw import Client, Result, block, within
 
 Launch = Callable[..., Kernel]
 READY = "print('ready', flush=True)\n"
 
 
-# -- interrupt ----------------------------------------------------------------------------------------------------------
+# -- interrupt ---
 
 
 def by_signal(kernel: Kernel, client: Client) -> None:
@@ -37,7 +38,7 @@ BLOCKING = {
     "event": "import threading; threading.Event().wait()",
     "condition": "import threading; c = threading.Condition()\nwith c: c.wait(60)",
     "queue": "import queue; queue.Queue().get()",
-    "join": "import threading, time; t = threading.Thread(target=time.sleep, args=(2,), daemon=True); t.start(); t.join()",
+    "join": "import threading as th, time; t = th.Thread(target=time.sleep, args=(2,)); t.start(); t.join()",
     "select": "import select; select.select([], [], [], 60)",
     "pipe": "import os; r, w = os.pipe(); os.read(r, 1)",
     "socket": "import socket; s = socket.create_server(('127.0.0.1', 0)); s.accept()",
@@ -55,7 +56,9 @@ def interrupted(result: Result) -> None:
 
 @INTERRUPTS
 @pytest.mark.parametrize("name", BLOCKING)
-def test_h_interrupt_ends_blocking_code(client: Client, shared_kernel: Kernel, name: str, interrupt: Callable[..., None]) -> None:
+def test_h_interrupt_ends_blocking_code(
+    client: Client, shared_kernel: Kernel, name: str, interrupt: Callable[..., None]
+) -> None:
     cell = client.begin(READY + BLOCKING[name])
     with within(1, f"interrupt of {name}"):
         interrupt(shared_kernel, client)
@@ -97,7 +100,9 @@ def test_h_interrupt_ends_asyncio_run(client: Client, shared_kernel: Kernel, int
 
 
 def test_h_interrupt_of_await_may_be_caught(client: Client, shared_kernel: Kernel) -> None:
-    code = "import asyncio\n" + READY + "try: await asyncio.sleep(60)\nexcept asyncio.CancelledError: print('caught')\n5"
+    code = (
+        "import asyncio\n" + READY + "try: await asyncio.sleep(60)\nexcept asyncio.CancelledError: print('caught')\n5"
+    )
     cell = client.begin(code)
     shared_kernel.interrupt()
     result = client.collect(cell, begun=True)
@@ -119,7 +124,7 @@ def test_h_interrupt_ends_input(client: Client, shared_kernel: Kernel, interrupt
 
 
 @INTERRUPTS
-@pytest.mark.parametrize("code", ["!sleep 60", "!echo started; sleep 60", "%sx sleep 60", "%%bash\nsleep 60"])
+@pytest.mark.parametrize("code", ["!echo started; sleep 60", "%%bash\necho started\nsleep 60"])
 def test_h_interrupt_ends_shell_commands(
     client: Client, shared_kernel: Kernel, interrupt: Callable[..., None], code: str
 ) -> None:
@@ -127,6 +132,7 @@ def test_h_interrupt_ends_shell_commands(
     cell = client.execute(code)
     client.recv_busy(cell)
     client.recv_input(cell)
+    assert "started" in client.recv("iopub", "stream", cell).content["text"]
     sleeper = shared_kernel.wait_child("sleep")
     with within(3):
         interrupt(shared_kernel, client)
@@ -140,22 +146,26 @@ def test_h_interrupt_of_subprocess_reaches_the_child(client: Client, shared_kern
     cell = client.begin(code)
     shared_kernel.interrupt()
     interrupted(client.collect(cell, begun=True))
-    assert client.evaluate("p.wait(5)") in (-2, 130)
+    assert client.evaluate("p.wait(5)") in (-2, 0)  # 0: the interrupt came between waitpid and its result
 
 
 def test_h_interrupt_twice_ends_except_loop(client: Client, shared_kernel: Kernel) -> None:
-    """Code that swallows the first interrupt meets the second."""
-    code = (
-        "import time\ncaught = 0\n" + READY + "while True:\n    try:\n        while True: time.sleep(0.01)\n"
-        "    except BaseException:\n        caught += 1\n        print('caught', caught, flush=True)\n        if caught == 2: raise"
-    )
-    cell = client.begin(code)
-    shared_kernel.interrupt()
-    client.recv_stream(cell, "caught 1\n")
-    with within(2):
+    """Code that swallows the first one for ever does not swallow a second press soon after."""
+    code = block("""
+        import time
+        while True:
+            try:
+                print('try', flush=True)
+                while True: time.sleep(0.01)
+            except: pass
+    """)
+    cell = client.begin(code, "try\n")
+    with within(3):
         shared_kernel.interrupt()
-        result = client.collect(cell, begun=True)
-    assert result.stdout == "caught 2\n" and result.content["ename"] == "KeyboardInterrupt"
+        client.recv_stream(cell, "try\n")
+        shared_kernel.interrupt()
+        interrupted(client.collect(cell, begun=True))
+    assert client.ok("1").text == "1"
 
 
 def test_h_interrupt_of_an_idle_kernel_is_harmless(client: Client, shared_kernel: Kernel) -> None:
@@ -198,9 +208,14 @@ def test_h_interrupt_does_not_reach_own_handler_by_accident(client: Client, shar
 
 def test_h_interrupt_during_start_is_harmless(launch: Launch) -> None:
     kernel = launch(wait=False)
-    for _ in range(5):
+    assert kernel.front
+    while not kernel.front.handles(signal.SIGINT):
+        assert not kernel.dead()
+    client = kernel.client(wait=False)
+    msg_id = client.send("kernel_info_request")
+    while not client.receive(0.005):
         kernel.interrupt()
-    client = kernel.client()
+    client.collect(msg_id)
     assert client.run("1", stop_on_error=False).status == "ok"
 
 
@@ -226,7 +241,7 @@ def test_h_interrupt_of_c_code_that_cannot_be_interrupted_says_so(fresh: Client,
     fresh.drain()
 
 
-# -- shutdown -----------------------------------------------------------------------------------------------------------
+# -- shutdown ---
 
 
 @pytest.mark.parametrize("channel", ["control", "shell"])
@@ -263,8 +278,13 @@ def test_h_shutdown_runs_atexit_and_publishes_its_output(kernel: Kernel, fresh: 
 
 @pytest.mark.parametrize(
     "code",
-    ["sum(range(10**10))", "import re; re.match('(a|a)*b', 'a' * 60)", "while True: pass", "import time; time.sleep(60)",
-     "import ctypes; ctypes.PyDLL(None).pause()"],
+    [
+        "sum(range(10**10))",
+        "import re; re.match('(a|a)*b', 'a' * 60)",
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "import ctypes; ctypes.PyDLL(None).pause()",
+    ],
     ids=["sum", "re", "loop", "sleep", "pause"],
 )
 @pytest.mark.parametrize("restart", [True, False])
@@ -328,7 +348,7 @@ def test_h_shutdown_twice(kernel: Kernel, fresh: Client) -> None:
     fresh.drain()
 
 
-# -- usage --------------------------------------------------------------------------------------------------------------
+# -- usage ---
 
 
 def test_h_usage(client: Client, shared_kernel: Kernel) -> None:
@@ -361,7 +381,7 @@ def test_h_usage_while_busy(client: Client, shared_kernel: Kernel) -> None:
     interrupted(client.collect(cell, begun=True))
 
 
-# -- what is not there yet answers -------------------------------------------------------------------------------------
+# -- what is not there yet answers  ---
 
 
 @pytest.mark.parametrize("msg_type", ["debug_request", "create_subshell_request", "list_subshell_request"])
@@ -375,6 +395,9 @@ def test_h_unsupported_requests_are_answered(client: Client, msg_type: str) -> N
 def test_h_processes_are_named(shared_kernel: Kernel) -> None:
     """An administrator's view."""
     names = subprocess.run(
-        ["ps", "-o", "comm=", *[str(p.pid) for p in shared_kernel.processes()]], capture_output=True, text=True, check=True
+        ["ps", "-o", "comm=", *[str(p.pid) for p in shared_kernel.processes()]],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     assert names[0].startswith("pupitre-kernel"[:15]) and names[1].startswith("pupitre-worker"[:15])

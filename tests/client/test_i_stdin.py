@@ -2,6 +2,7 @@
 """Specification table, section I, and hazard P20: input() and getpass()."""
 
 import pytest
+
 from launch import Kernel
 from raw import Client, Message, Result, within
 
@@ -28,7 +29,13 @@ def test_i_input_request(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("code", "prompt"),
-    [("input()", ""), ("input(42)", "42"), ("input(prompt='kw ')", "kw "), ("input(None)", "None"), ("input(['a'])", "['a']")],
+    [
+        ("input()", ""),
+        ("input(42)", "42"),
+        ("input(prompt='kw ')", "kw "),
+        ("input(None)", "None"),
+        ("input(['a'])", "['a']"),
+    ],
 )
 def test_i_prompts_are_made_text(client: Client, code: str, prompt: str) -> None:
     msg_id, request = ask(client, code)

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from raw import Client, Message
+from raw import Client, Message, block
 
 TARGET = """
 log = []
@@ -30,7 +30,10 @@ def comm(client: Client, msg_type: str, content: dict[str, Any], **parts: Any) -
 
 def test_j_open_message_close(client: Client) -> None:
     client.ok(TARGET)
-    assert comm(client, "comm_open", {"comm_id": "c", "target_name": "target", "data": {"a": 1}}, buffers=[b"\xff", b""]) == []
+    assert (
+        comm(client, "comm_open", {"comm_id": "c", "target_name": "target", "data": {"a": 1}}, buffers=[b"\xff", b""])
+        == []
+    )
     said = comm(client, "comm_msg", {"comm_id": "c", "data": {"b": 2}}, buffers=[b"12", b"", b"3"])
     assert [message.type for message in said] == ["stream", "comm_msg"]
     assert said[0].content == {"name": "stdout", "text": "in handler\n"}
@@ -39,7 +42,11 @@ def test_j_open_message_close(client: Client) -> None:
     assert echo.buffers == [b"", b"ab", b"cde"] and echo.metadata == {"m": 1}
     assert echo.identities == [b"comm-c"]
     assert comm(client, "comm_close", {"comm_id": "c", "data": {"z": 0}}) == []
-    assert client.evaluate("log") == [["open", {"a": 1}, ["ff", ""]], ["msg", {"b": 2}, ["3132", "", "33"]], ["close", {"z": 0}, []]]
+    assert client.evaluate("log") == [
+        ["open", {"a": 1}, ["ff", ""]],
+        ["msg", {"b": 2}, ["3132", "", "33"]],
+        ["close", {"z": 0}, []],
+    ]
     assert client.request("comm_info_request", {"target_name": "target"}).content["comms"] == {}
 
 
@@ -49,8 +56,10 @@ def test_j_unknown_target_is_closed(client: Client) -> None:
 
 
 def test_j_failing_handlers_close_and_report(client: Client) -> None:
-    client.ok("def bad(comm, message): raise ValueError('in target')\n"
-              "get_ipython().kernel.comm_manager.register_target('bad', bad)")
+    client.ok(
+        "def bad(comm, message): raise ValueError('in target')\n"
+        "get_ipython().kernel.comm_manager.register_target('bad', bad)"
+    )
     said = comm(client, "comm_open", {"comm_id": "b", "target_name": "bad", "data": {}})
     assert "comm_close" in [message.type for message in said]
     assert client.ok("1").text == "1"
@@ -62,7 +71,12 @@ def test_j_message_to_nobody(client: Client) -> None:
 
 
 def test_j_kernel_side_open(client: Client) -> None:
-    result = client.ok("from comm import create_comm\nk = create_comm(target_name='front', data={'x': [1]}, metadata={'m': 2}, buffers=[b'q'])")
+    result = client.ok(
+        block("""
+        from comm import create_comm
+        k = create_comm(target_name='front', data={'x': [1]}, metadata={'m': 2}, buffers=[b'q'])
+    """)
+    )
     opened = result.one("comm_open")
     assert opened.content == {
         "data": {"x": [1]},
@@ -72,31 +86,45 @@ def test_j_kernel_side_open(client: Client) -> None:
     }
     assert opened.metadata == {"m": 2} and opened.buffers == [b"q"]
     assert opened.identities == [f"comm-{opened.content['comm_id']}".encode()]
-    assert client.ok("k.send({'y': 1})").one("comm_msg").content == {"data": {"y": 1}, "comm_id": opened.content["comm_id"]}
+    assert client.ok("k.send({'y': 1})").one("comm_msg").content == {
+        "data": {"y": 1},
+        "comm_id": opened.content["comm_id"],
+    }
     assert client.ok("k.close({'z': 2})").one("comm_close").content["data"] == {"z": 2}
 
 
 def test_j_answer_to_a_kernel_side_comm(client: Client) -> None:
-    client.ok("from comm import create_comm\ngot = []\nk2 = create_comm(target_name='front', comm_id='k2')\n"
-              "k2.on_msg(lambda m: got.append(m['content']['data']))")
+    client.ok(
+        "from comm import create_comm\ngot = []\nk2 = create_comm(target_name='front', comm_id='k2')\n"
+        "k2.on_msg(lambda m: got.append(m['content']['data']))"
+    )
     comm(client, "comm_msg", {"comm_id": "k2", "data": {"n": 5}})
     assert client.evaluate("got") == [{"n": 5}]
 
 
 def test_j_collected_comm_is_closed(client: Client) -> None:
     client.ok("from comm import create_comm\nk3 = create_comm(target_name='front', comm_id='k3')")
-    assert client.ok("get_ipython().kernel.comm_manager.comms['k3'].close()").one("comm_close").content["comm_id"] == "k3"
+    assert (
+        client.ok("get_ipython().kernel.comm_manager.comms['k3'].close()").one("comm_close").content["comm_id"] == "k3"
+    )
 
 
 def test_j_text_printed_before_a_message_arrives_before_it(client: Client) -> None:
     """ipykernel does not flush; ours keeps the order of what the code did."""
     client.ok("from comm import create_comm\nk4 = create_comm(target_name='front', comm_id='k4')")
-    assert client.ok("print('first'); k4.send({}); print('last')").types() == ["execute_input", "stdout", "comm_msg", "stdout"]
+    assert client.ok("print('first'); k4.send({}); print('last')").types() == [
+        "execute_input",
+        "stdout",
+        "comm_msg",
+        "stdout",
+    ]
 
 
 def test_j_legacy_classes(client: Client) -> None:
-    result = client.ok("import warnings; warnings.simplefilter('ignore')\nfrom ipykernel.comm import Comm, CommManager\n"
-                       "c = Comm(target_name='legacy', data={'a': 1})")
+    result = client.ok(
+        "import warnings; warnings.simplefilter('ignore')\nfrom ipykernel.comm import Comm, CommManager\n"
+        "c = Comm(target_name='legacy', data={'a': 1})"
+    )
     assert result.one("comm_open").content["target_name"] == "legacy"
     assert client.ok("c.send({'b': 2}); c.close()").types() == ["execute_input", "comm_msg", "comm_close"]
 
@@ -105,7 +133,12 @@ def test_j_handlers_fire_execute_events(client: Client) -> None:
     """So that inline figures made in a widget's callback appear."""
     client.ok(TARGET)
     comm(client, "comm_open", {"comm_id": "e", "target_name": "target", "data": {}})
-    client.ok("events = []\npost = lambda: events.append('post'); get_ipython().events.register('post_execute', post)")
+    client.ok(
+        block("""
+        events = []
+        post = lambda: events.append('post'); get_ipython().events.register('post_execute', post)
+    """)
+    )
     client.ok("events.clear()")
     comm(client, "comm_msg", {"comm_id": "e", "data": {}})
     assert "post" in client.evaluate("events")[:2]
@@ -123,28 +156,46 @@ def test_j_messages_queue_behind_a_cell(client: Client) -> None:
 
 
 def test_j_messages_from_threads_and_tasks(client: Client) -> None:
-    client.ok("from comm import create_comm\nimport threading, asyncio\nk5 = create_comm(target_name='front', comm_id='k5')")
+    client.ok(
+        "from comm import create_comm\nimport threading, asyncio\nk5 = create_comm(target_name='front', comm_id='k5')"
+    )
     result = client.ok("t = threading.Thread(target=k5.send, args=({'t': 1},)); t.start(); t.join()")
     assert result.one("comm_msg").content["data"] == {"t": 1}
-    first = client.ok("async def later():\n    await asyncio.sleep(0.05)\n    k5.send({'later': 1})\ntask = asyncio.create_task(later())")
+    first = client.ok(
+        block("""
+        async def later():
+            await asyncio.sleep(0.05)
+            k5.send({'later': 1})
+        task = asyncio.create_task(later())
+    """)
+    )
     sent = client.recv("iopub", "comm_msg", first.reply.parent["msg_id"])
     assert sent.content["data"] == {"later": 1}
 
 
 def test_j_interact_slider(client: Client) -> None:
     """ipywidgets' own traffic: a slider moved by the front end calls the function, output goes to the widget's cell."""
-    result = client.ok("import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nseen = []\n"
-                       "slider.observe(lambda change: seen.append(change['new']), 'value')\nslider", deadline=30)
+    result = client.ok(
+        "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nseen = []\n"
+        "slider.observe(lambda change: seen.append(change['new']), 'value')\nslider",
+        deadline=30,
+    )
     view = result.data["application/vnd.jupyter.widget-view+json"]
     comm_id = view["model_id"]
     opened = [m.content["comm_id"] for m in result.all("comm_open")]
     assert comm_id in opened
-    comm(client, "comm_msg", {"comm_id": comm_id, "data": {"method": "update", "state": {"value": 42}, "buffer_paths": []}})
+    comm(
+        client,
+        "comm_msg",
+        {"comm_id": comm_id, "data": {"method": "update", "state": {"value": 42}, "buffer_paths": []}},
+    )
     assert client.evaluate("seen") == [42] and client.evaluate("slider.value") == 42
 
 
 def test_j_output_widget_captures(client: Client) -> None:
-    result = client.ok("import ipywidgets\nout = ipywidgets.Output()\nwith out: print('captured')\nprint('outside')", deadline=30)
+    result = client.ok(
+        "import ipywidgets\nout = ipywidgets.Output()\nwith out: print('captured')\nprint('outside')", deadline=30
+    )
     states = [m.content["data"].get("state", {}) for m in result.all("comm_msg")]
     assert any(state.get("msg_id") for state in states)
     assert "outside" in result.stdout

@@ -4,14 +4,17 @@
 import time
 
 import pytest
-from launch import Kernel
-from raw import Client, within
 
-# -- order and parents --------------------------------------------------------------------------------------------------
+from launch import Kernel
+from raw import Client, block, within
+
+# -- order and parents ---
 
 
 def test_k_streams_are_flushed_before_everything_else(client: Client) -> None:
-    result = client.run("print('a'); display(1); print('b'); from IPython.display import clear_output; clear_output(); print('c'); 1/0")
+    result = client.run(
+        "print('a'); display(1); print('b'); from IPython.display import clear_output; clear_output(); print('c'); 1/0"
+    )
     assert result.types() == ["execute_input", "stdout", "display_data", "stdout", "clear_output", "stdout", "error"]
 
 
@@ -41,7 +44,9 @@ def test_k_output_appears_while_the_cell_runs(client: Client) -> None:
 
 
 def test_k_flush_publishes_at_once(client: Client) -> None:
-    cell = client.begin("import time; print('ready', flush=True); time.sleep(0.4); print('more', flush=True); time.sleep(0.4)")
+    cell = client.begin(
+        "import time; print('ready', flush=True); time.sleep(0.4); print('more', flush=True); time.sleep(0.4)"
+    )
     client.recv_stream(cell, "more\n")
     result = client.collect(cell, begun=True)
     assert result.messages == []
@@ -58,7 +63,7 @@ def test_k_large_writes(client: Client) -> None:
     assert result.stdout == "é" * 5_000_000 and result.stderr == "𝄞" * 300_000
 
 
-# -- the stream objects -------------------------------------------------------------------------------------------------
+# -- the stream objects ---
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,9 @@ def test_k_stream_api(client: Client, expression: str, value: object) -> None:
 
 
 def test_k_stream_methods(client: Client) -> None:
-    result = client.ok("import sys; n = sys.stdout.write('aé\\n'); sys.stdout.writelines(['b', 'c']); sys.stdout.flush(); n")
+    result = client.ok(
+        "import sys; n = sys.stdout.write('aé\\n'); sys.stdout.writelines(['b', 'c']); sys.stdout.flush(); n"
+    )
     assert result.stdout == "aé\nbc" and result.text == "3"
 
 
@@ -109,13 +116,19 @@ def test_k_stream_closed(fresh: Client) -> None:
 
 
 def test_k_logging_keeps_its_stream(client: Client) -> None:
-    client.ok("import logging, sys; log = logging.getLogger('k'); log.addHandler(logging.StreamHandler()); first = sys.stderr")
+    client.ok(
+        "import logging, sys; log = logging.getLogger('k'); log.addHandler(logging.StreamHandler()); first = sys.stderr"
+    )
     assert "warned" in client.ok("log.warning('warned')").stderr
     assert client.evaluate("first is sys.stderr") is True
 
 
 def test_k_redirect_and_capture(client: Client) -> None:
-    code = "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()) as s: print('inside')\nprint('outside', len(s.getvalue()))"
+    code = block("""
+        import contextlib, io
+        with contextlib.redirect_stdout(io.StringIO()) as s: print('inside')
+        print('outside', len(s.getvalue()))
+    """)
     assert client.ok(code).stdout == "outside 7\n"
     assert client.ok("%%capture out\nprint('hidden')").stdout == ""
     assert client.evaluate("out.stdout") == "hidden\n"
@@ -123,14 +136,21 @@ def test_k_redirect_and_capture(client: Client) -> None:
 
 def test_k_hooks(client: Client) -> None:
     """As voila and widgets use them: return None to swallow."""
-    client.ok("import sys; kept = []\ndef hook(message):\n    kept.append(message['content']['text'])\nsys.stdout.register_hook(hook)")
+    client.ok(
+        block("""
+        import sys; kept = []
+        def hook(message):
+            kept.append(message['content']['text'])
+        sys.stdout.register_hook(hook)
+    """)
+    )
     swallowed = client.ok("print('swallowed')")
     client.ok("sys.stdout.unregister_hook(hook)")
     assert swallowed.stdout == "" and "swallowed" in "".join(client.evaluate("kept"))
     assert client.ok("print('again')").stdout == "again\n"
 
 
-# -- descriptors 1 and 2 ------------------------------------------------------------------------------------------------
+# -- descriptors 1 and 2 ---
 
 
 @pytest.mark.parametrize(
@@ -154,7 +174,9 @@ def test_k_descriptors_are_captured(client: Client, code: str, out: str, err: st
 
 def test_k_descriptors_multibyte_text_is_not_torn(client: Client) -> None:
     """BUG in ipykernel: characters split at 1000 bytes."""
-    result = client.ok("import os; data = ('€' * 50_000).encode(); n = 0\nwhile n < len(data): n += os.write(1, data[n:n + 1000])")
+    result = client.ok(
+        "import os; data = ('€' * 50_000).encode(); n = 0\nwhile n < len(data): n += os.write(1, data[n:n + 1000])"
+    )
     assert result.stdout == "€" * 50_000
 
 
@@ -169,7 +191,9 @@ def test_k_descriptors_large_output_of_a_child(client: Client) -> None:
 
 def test_k_descriptors_of_a_child_that_outlives_the_cell(client: Client) -> None:
     """Its late output goes to whoever was last, not nowhere."""
-    first = client.ok("import subprocess; p = subprocess.Popen(['sh', '-c', 'read x; echo late'], stdin=subprocess.PIPE)")
+    first = client.ok(
+        "import subprocess; p = subprocess.Popen(['sh', '-c', 'read x; echo late'], stdin=subprocess.PIPE)"
+    )
     second = client.ok("p.communicate(b'\\n');")
     assert "late\n" in first.stdout + second.stdout
 
@@ -179,11 +203,18 @@ def test_k_popen_with_sys_stdout(client: Client) -> None:
     assert client.ok("import subprocess, sys; subprocess.run(['echo', 'x'], stdout=sys.stdout).returncode").text == "0"
 
 
-# -- fork ---------------------------------------------------------------------------------------------------------------
+# -- fork ---
 
 
 def test_k_fork_child_prints(client: Client) -> None:
-    code = "import os\npid = os.fork()\nif pid == 0:\n    print('from the child', flush=True)\n    os._exit(0)\nprint(os.waitpid(pid, 0)[1])"
+    code = block("""
+        import os
+        pid = os.fork()
+        if pid == 0:
+            print('from the child', flush=True)
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """)
     result = client.ok(code)
     assert sorted(result.stdout.splitlines()) == ["0", "from the child"]
 
@@ -218,7 +249,10 @@ def test_k_fork_multiprocessing(client: Client) -> None:
 
 
 def test_k_fork_process_pool(client: Client) -> None:
-    code = "from concurrent.futures import ProcessPoolExecutor\nwith ProcessPoolExecutor(2) as pool: print(list(pool.map(abs, [-1, -2])))"
+    code = block("""
+        from concurrent.futures import ProcessPoolExecutor
+        with ProcessPoolExecutor(2) as pool: print(list(pool.map(abs, [-1, -2])))
+    """)
     assert "[1, 2]" in client.ok(code).stdout
     assert client.ok("3").text == "3"
 
@@ -238,11 +272,11 @@ def test_k_is_master_process(client: Client) -> None:
     assert client.evaluate("__import__('sys').stdout._is_master_process()") is True
 
 
-# -- floods -------------------------------------------------------------------------------------------------------------
+# -- floods ---
 
 
 def test_k_slow_client_gets_all_or_is_told(fresh: Client) -> None:
-    """20,000 flushed lines while the client does not read: all arrive, or a line says how much was left out; the idle always comes."""
+    """20,000 flushed lines, the client does not read: all arrive, or a line says how much was left out. And idle."""
     fresh.ok("1")
     msg_id = fresh.execute("for n in range(20000): print(n, flush=True)")
     fresh.wait_unread(3)

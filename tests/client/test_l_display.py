@@ -4,7 +4,8 @@
 import base64
 
 import pytest
-from raw import Client
+
+from raw import Client, block
 
 
 def test_l_display_data(client: Client) -> None:
@@ -14,10 +15,15 @@ def test_l_display_data(client: Client) -> None:
 
 
 def test_l_display_raw_bundle_with_metadata(client: Client) -> None:
-    content = client.ok("display({'text/plain': 'p', 'text/html': '<b>h</b>'}, raw=True, metadata={'text/html': {'isolated': True}})").one(
-        "display_data").content
+    content = (
+        client.ok(
+            "display({'text/plain': 'p', 'text/html': '<b>h</b>'}, raw=True, metadata={'text/html': {'isolated': 1}})"
+        )
+        .one("display_data")
+        .content
+    )
     assert content["data"] == {"text/plain": "p", "text/html": "<b>h</b>"}
-    assert content["metadata"] == {"text/html": {"isolated": True}}
+    assert content["metadata"] == {"text/html": {"isolated": 1}}
 
 
 def test_l_display_id_and_update(client: Client) -> None:
@@ -36,7 +42,9 @@ def test_l_display_from_a_thread(client: Client) -> None:
 
 
 def test_l_clear_output(client: Client) -> None:
-    result = client.ok("from IPython.display import clear_output\nprint('x'); clear_output(wait=True); print('y'); clear_output()")
+    result = client.ok(
+        "from IPython.display import clear_output\nprint('x'); clear_output(wait=True); print('y'); clear_output()"
+    )
     assert result.types() == ["execute_input", "stdout", "clear_output", "stdout", "clear_output"]
     assert [m.content for m in result.all("clear_output")] == [{"wait": True}, {"wait": False}]
 
@@ -57,14 +65,22 @@ def test_l_execute_result_is_pretty(client: Client) -> None:
 
 
 def test_l_rich_reprs(client: Client) -> None:
-    data = client.ok("class Rich:\n    def _repr_html_(self): return '<i>r</i>'\n    def _repr_latex_(self): return '$x$'\n"
-                     "    def __repr__(self): return 'plain'\nRich()").data
+    data = client.ok(
+        "class Rich:\n    def _repr_html_(self): return '<i>r</i>'\n    def _repr_latex_(self): return '$x$'\n"
+        "    def __repr__(self): return 'plain'\nRich()"
+    ).data
     assert data == {"text/html": "<i>r</i>", "text/latex": "$x$", "text/plain": "plain"}
 
 
 def test_l_mimebundle_with_metadata(client: Client) -> None:
-    content = client.ok("class B:\n    def _repr_mimebundle_(self, include=None, exclude=None):\n"
-                        "        return {'text/x': 'v'}, {'text/x': {'k': 1}}\nB()").one("execute_result").content
+    content = (
+        client.ok(
+            "class B:\n    def _repr_mimebundle_(self, include=None, exclude=None):\n"
+            "        return {'text/x': 'v'}, {'text/x': {'k': 1}}\nB()"
+        )
+        .one("execute_result")
+        .content
+    )
     assert content["data"]["text/x"] == "v" and content["metadata"] == {"text/x": {"k": 1}}
 
 
@@ -83,7 +99,9 @@ def test_l_png_bytes_are_base64(client: Client) -> None:
 
 
 def test_l_failing_repr_of_one_format_keeps_the_others(client: Client) -> None:
-    result = client.run("class H:\n    def _repr_html_(self): raise ValueError('html')\n    def __repr__(self): return 'plain'\nH()")
+    result = client.run(
+        "class H:\n    def _repr_html_(self): raise ValueError('html')\n    def __repr__(self): return 'plain'\nH()"
+    )
     assert result.status in ("ok", "error")
     assert client.ok("1").text == "1"
 
@@ -105,8 +123,16 @@ def test_l_underscore_of_the_user_is_kept(fresh: Client) -> None:
 
 def test_l_display_hooks(client: Client) -> None:
     """As the Output widget uses them: return None to swallow."""
-    client.ok("kept = []\ndef hook(message): kept.append(message['msg_type'])\nget_ipython().display_pub.register_hook(hook)")
-    assert client.ok("display(1); from IPython.display import clear_output; clear_output()").types() == ["execute_input"]
+    client.ok(
+        block("""
+        kept = []
+        def hook(message): kept.append(message['msg_type'])
+        get_ipython().display_pub.register_hook(hook)
+    """)
+    )
+    assert client.ok("display(1); from IPython.display import clear_output; clear_output()").types() == [
+        "execute_input"
+    ]
     client.ok("get_ipython().display_pub.unregister_hook(hook)")
     assert client.evaluate("kept") == ["display_data", "clear_output"]
     assert client.ok("display(1)").types() == ["execute_input", "display_data"]
@@ -122,7 +148,9 @@ def test_l_error(client: Client) -> None:
 
 
 def test_l_error_chain(client: Client) -> None:
-    traceback = client.run("try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('outer') from e").traceback
+    traceback = client.run(
+        "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('outer') from e"
+    ).traceback
     assert "ZeroDivisionError" in traceback and "ValueError" in traceback and "direct cause" in traceback
 
 
@@ -135,12 +163,16 @@ def test_l_xmode(client: Client, mode: str) -> None:
 
 
 def test_l_render_traceback(client: Client) -> None:
-    result = client.run("class E(Exception):\n    def _render_traceback_(self): return ['line one', 'line two']\nraise E")
+    result = client.run(
+        "class E(Exception):\n    def _render_traceback_(self): return ['line one', 'line two']\nraise E"
+    )
     assert result.error["traceback"] == ["line one", "line two"]
 
 
 def test_l_custom_exception_handler(client: Client) -> None:
-    client.ok("get_ipython().set_custom_exc((LookupError,), lambda shell, t, v, tb, tb_offset=None: print('handled', t.__name__))")
+    client.ok(
+        "get_ipython().set_custom_exc((LookupError,), lambda s, t, v, tb, tb_offset=None: print('handled', t.__name__))"
+    )
     assert "handled KeyError" in client.run("raise KeyError(1)").stdout
     client.ok("get_ipython().set_custom_exc((), None)")
 

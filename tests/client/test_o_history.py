@@ -47,7 +47,9 @@ def test_o_history_of_the_last_session_is_found_in_the_next(launch: Launch) -> N
     assert [row[2] for row in tail.content["history"]] == ["yesterday = 1", "today = 2"]
     sessions = [row[0] for row in tail.content["history"]]
     assert sessions[1] == sessions[0] + 1
-    previous = client.request("history_request", {"hist_access_type": "range", "session": -1, "raw": True, "output": False})
+    previous = client.request(
+        "history_request", {"hist_access_type": "range", "session": -1, "raw": True, "output": False}
+    )
     assert [row[2] for row in previous.content["history"]] == ["yesterday = 1"]
     assert "yesterday" in client.ok("%history ~1/1").stdout
 
@@ -77,9 +79,10 @@ def test_o_history_corrupt_database_is_moved_aside(launch: Launch, directory: Pa
     profile = directory / "0" / "ipython" / "profile_default"
     kernel = launch(before=lambda: write(profile / "history.sqlite", b"this is not a database" * 100))
     client = kernel.client()
-    assert client.ok("1").text == "1"
+    assert client.ok("after_the_damage = 1").status == "ok"
     tail = client.request("history_request", {"hist_access_type": "tail", "n": 5, "raw": True, "output": False})
-    assert tail.status == "ok"
+    assert [row[2] for row in tail.content["history"]] == ["after_the_damage = 1"]
+    client.inbox = [message for message in client.inbox if message.parent]  # it may say so
 
 
 def write(path: Path, data: bytes) -> None:
@@ -116,8 +119,10 @@ def test_o_end_of_session_resets_names_and_runs_atexit(launch: Launch) -> None:
 def test_o_late_threads_do_not_hang_the_end(launch: Launch) -> None:
     kernel = launch()
     client = kernel.client()
-    client.ok("import threading, time\ndef chatter():\n    while True: print('.'); time.sleep(0.001)\n"
-              "threading.Thread(target=chatter, daemon=True).start()")
+    client.ok(
+        "import threading, time\ndef chatter():\n    while True: print('.'); time.sleep(0.001)\n"
+        "threading.Thread(target=chatter, daemon=True).start()"
+    )
     msg_id = client.send("shutdown_request", {"restart": False}, channel="control")
     client.recv_reply(msg_id)
     assert kernel.wait_exit(3) == 0

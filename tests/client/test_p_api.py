@@ -2,7 +2,8 @@
 """Specification table, section P: what libraries look for."""
 
 import pytest
-from raw import Client
+
+from raw import Client, block
 
 TRUE = [
     "get_ipython().__class__.__name__ == 'ZMQInteractiveShell'",
@@ -50,18 +51,27 @@ def test_p_connection_file_and_info(client: Client) -> None:
     client.ok("import ipykernel, json")
     path = client.evaluate("ipykernel.get_connection_file()")
     assert path.endswith("kernel.json")
-    assert client.evaluate("ipykernel.get_connection_info(unpack=True)['shell_port']") == client.connection.ports["shell"]
+    assert (
+        client.evaluate("ipykernel.get_connection_info(unpack=True)['shell_port']") == client.connection.ports["shell"]
+    )
     assert client.evaluate("json.loads(ipykernel.get_connection_info())['transport']") == client.connection.transport
 
 
 def test_p_send_response(client: Client) -> None:
-    result = client.ok("k = get_ipython().kernel\nk.send_response(k.iopub_socket, 'stream', {'name': 'stdout', 'text': 'by hand'})")
+    result = client.ok(
+        "k = get_ipython().kernel\nk.send_response(k.iopub_socket, 'stream', {'name': 'stdout', 'text': 'by hand'})"
+    )
     assert result.stdout == "by hand"
 
 
 def test_p_session_send(client: Client) -> None:
-    result = client.ok("k = get_ipython().kernel\n"
-                       "m = k.session.send(k.iopub_socket, 'display_data', {'data': {'text/plain': 'sent'}, 'metadata': {}}, parent=k.get_parent())")
+    result = client.ok(
+        block("""
+        k = get_ipython().kernel
+        content = {'data': {'text/plain': 'sent'}, 'metadata': {}}
+        m = k.session.send(k.iopub_socket, 'display_data', content, parent=k.get_parent())
+    """)
+    )
     assert result.one("display_data").content["data"] == {"text/plain": "sent"}
 
 
@@ -74,7 +84,10 @@ def test_p_raw_input_of_the_kernel(client: Client) -> None:
 
 
 def test_p_event_loop_is_reachable(client: Client) -> None:
-    assert client.ok("import asyncio; get_ipython().kernel.io_loop.asyncio_loop is asyncio.get_running_loop()").text == "True"
+    assert (
+        client.ok("import asyncio; get_ipython().kernel.io_loop.asyncio_loop is asyncio.get_running_loop()").text
+        == "True"
+    )
 
 
 def test_p_io_loop_call_later(client: Client) -> None:
@@ -84,14 +97,27 @@ def test_p_io_loop_call_later(client: Client) -> None:
 
 
 def test_p_nest_asyncio_does_no_harm(client: Client) -> None:
-    code = "try:\n    import nest_asyncio2 as nest\nexcept ImportError:\n    import nest_asyncio as nest\nnest.apply()\nimport asyncio\nasyncio.run(asyncio.sleep(0, 5))"
+    code = block("""
+        try:
+            import nest_asyncio2 as nest
+        except ImportError:
+            import nest_asyncio as nest
+        nest.apply()
+        import asyncio
+        asyncio.run(asyncio.sleep(0, 5))
+    """)
     result = client.run(code)
     assert result.status == "ok" or result.content["ename"] in ("ModuleNotFoundError", "ImportError")
     assert client.ok("await asyncio.sleep(0, 6)").text == "6"
 
 
 def test_p_rich_and_others_detect_a_notebook(client: Client) -> None:
-    code = "def in_notebook():\n    shell = get_ipython().__class__\n    return 'google.colab' in str(shell) or shell.__name__ == 'ZMQInteractiveShell'\nin_notebook()"
+    code = block("""
+        def in_notebook():
+            shell = get_ipython().__class__
+            return 'google.colab' in str(shell) or shell.__name__ == 'ZMQInteractiveShell'
+        in_notebook()
+    """)
     assert client.ok(code).text == "True"
 
 
