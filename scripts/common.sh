@@ -60,5 +60,5 @@ browser() {
 			return
 		fi
 	done
-	compgen -G "$VENV/browsers/chromium-*/chrome-linux*/chrome" | head -n 1
+	compgen -G "$VENV/browsers/chromium-*/chrome-linux*/chrome" | head -n 1 || true
 }
