@@ -237,6 +237,26 @@ class IPythonKernel(SingletonConfigurable):
     def getpass(self, prompt: str = "", stream: Any = None) -> str:
         return self.stdin.getpass(prompt, stream)
 
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, str] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: Any = None,
+        cell_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Run code as a cell would, without messages of its own; the content of an execute_reply."""
+        result = self.shell.run_cell(code, store_history=store_history, silent=silent)
+        count = self.shell.execution_count - 1
+        error = Executor._error_of(result)
+        if error is not None:
+            return {**error_content(error), "execution_count": count, "user_expressions": {}, "payload": []}
+        values = self.shell.user_expressions(user_expressions or {})
+        return {"status": "ok", "execution_count": count, "user_expressions": values, "payload": []}
+
     def do_one_iteration(self) -> None:
         """Nothing: messages are served between cells. Old widget code calls this in a loop."""
 

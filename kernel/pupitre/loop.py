@@ -11,16 +11,24 @@
 
 import asyncio
 import os
-from asyncio import CancelledError, Handle, SelectorEventLoop, Task, current_task
+import sys
+from asyncio import Handle, SelectorEventLoop, Task, current_task
 from asyncio.base_events import BaseEventLoop
 from asyncio.events import _get_running_loop, _set_running_loop
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import wraps
+from inspect import CO_COROUTINE
 from selectors import DefaultSelector
+from types import FrameType
 from typing import Any
 
+from IPython.core.interactiveshell import InteractiveShell
+
 from . import door
+
+_RUN_CODE = InteractiveShell.run_code.__code__  # IPython's frame around each statement of a cell
 
 
 class Selector(DefaultSelector):
@@ -257,18 +265,35 @@ class Loop(SelectorEventLoop):
         self.stop()
 
 
+def _in_plain_statement() -> bool:
+    """Whether our caller's caller is a statement of a cell that awaits nothing, though another statement of it may."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code is not _RUN_CODE:
+        if frame.f_code.co_flags & CO_COROUTINE:
+            return False
+        frame = frame.f_back
+    return frame is not None
+
+
 def _hide_loop_during(function: Callable[..., Any], main: Loop) -> Callable[..., Any]:
-    """`function` as it is where no loop runs, when called from a plain cell: in the main thread, outside every task."""
+    """`function` as it is where no loop runs, when called from a statement of a cell that is no coroutine."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if _get_running_loop() is not main or current_task(main) is not None or (args and args[0] is main):
+        if _get_running_loop() is not main or (args and args[0] is main):
             return function(*args, **kwargs)
+        task = current_task(main)
+        if task is not None and (task is not main.cell_task or not _in_plain_statement()):
+            return function(*args, **kwargs)
+        if task is not None:
+            _leave_task(main, task)
         _set_running_loop(None)
         try:
             return function(*args, **kwargs)
         finally:
             _set_running_loop(main)
+            if task is not None:
+                _enter_task(main, task)
 
     run.__pupitre_original__ = function  # type: ignore[attr-defined]
     return run
@@ -289,6 +314,3 @@ def let_cells_run_loops(main: Loop) -> None:
     ):
         function = getattr(owner, name)
         setattr(owner, name, _hide_loop_during(getattr(function, "__pupitre_original__", function), main))
-
-
-__all__ = ["CancelledError", "Loop", "let_cells_run_loops"]

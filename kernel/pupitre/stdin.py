@@ -35,7 +35,7 @@ class Stdin:
         self._answers: list[tuple[int, bytes]] = []
 
     def install(self) -> None:
-        def input(prompt: object = "", /) -> str:
+        def input(prompt: object = "") -> str:
             """Ask the user of the notebook for a line of text. EOFError at the end of input."""
             return self.raw_input(prompt)
 

@@ -83,9 +83,16 @@ def test_asyncio_run_that_fails_leaves_the_loop_as_it_was(engine: Engine) -> Non
 
 def test_asyncio_run_inside_a_task_refuses(engine: Engine) -> None:
     answer = engine.execute(
-        A + "t_c = asyncio.sleep(0)\ntry:\n    asyncio.run(t_c)\nfinally:\n    t_c.close()\n    await asyncio.sleep(0)"
+        A + "t_c = asyncio.sleep(0)\nasync def t_f(): asyncio.run(t_c)\ntry: await t_f()\nfinally: t_c.close()"
     )
     assert answer.reply["ename"] == "RuntimeError" and "running event loop" in answer.reply["evalue"]
+
+
+def test_asyncio_run_beside_an_await(engine: Engine) -> None:
+    """A statement that awaits nothing is plain, though the cell is a task."""
+    code = A + "t_x = asyncio.run(asyncio.sleep(0.01, 1))\nt_y = await asyncio.sleep(0.01, 2)\n"
+    code += "t_x, t_y, asyncio.current_task() is None"
+    assert engine.result(code) == "(1, 2, False)"
 
 
 def test_our_own_loop_cannot_be_run_again(engine: Engine) -> None:

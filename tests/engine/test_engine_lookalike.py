@@ -77,6 +77,17 @@ def test_kernel_attributes(engine: Engine) -> None:
         assert engine.result("t_k = get_ipython().kernel\n" + code) == "True", code
 
 
+def test_do_execute(engine: Engine) -> None:
+    code = (
+        "t_k = get_ipython().kernel\nt_a = await t_k.do_execute('t_z = 1', False, user_expressions={'v': 't_z + 1'})\n"
+    )
+    code += (
+        "t_b = await t_k.do_execute('1/0', True, False)\n"
+        "t_a['user_expressions']['v']['data']['text/plain'], t_b['ename']"
+    )
+    assert engine.result(code) == "('2', 'ZeroDivisionError')"
+
+
 def test_sending_by_hand(engine: Engine) -> None:
     answer = engine.ok(
         "t_k = get_ipython().kernel\n"

@@ -59,7 +59,7 @@ def test_getpass(engine: Engine, reply: Callable[..., None]) -> None:
 
 def test_prompt_of_any_type(engine: Engine, reply: Callable[..., None]) -> None:
     reply({"value": ""})
-    assert engine.result("input(3.5)", allow_stdin=True) == "''"
+    assert engine.result("input(prompt=3.5)", allow_stdin=True) == "''"
     assert json.loads(asked()[0][3][0])["prompt"] == "3.5"
 
 
