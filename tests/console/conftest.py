@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,21 @@ def kernel_name() -> str:
 
 
 @pytest.fixture
-def console(kernel_name: str, tmp_path: Path) -> Iterator[Terminal]:
-    """A console at its first prompt."""
+def open_console(kernel_name: str, tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
+    """Opens a console at its first prompt; all of one test share their directories, as those of one person do."""
     own = {name: str(tmp_path / name.lower()) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR")}
-    terminal = Terminal(kernel_name, {**os.environ, **own})
-    try:
-        terminal.wait_for_prompt(1)
-        yield terminal
-    finally:
+    opened: list[Terminal] = []
+
+    def open_one() -> Terminal:
+        opened.append(Terminal(kernel_name, {**os.environ, **own}))
+        opened[-1].wait_for_prompt(1)
+        return opened[-1]
+
+    yield open_one
+    for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture
+def console(open_console: Callable[[], Terminal]) -> Terminal:
+    return open_console()

@@ -20,6 +20,7 @@ DEADLINE = 30.0
 
 ENTER = "\r"
 TAB = "\t"
+ARROW_UP = "\x1b[A"
 CTRL_C = "\x03"
 CTRL_D = "\x04"
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import re
 import select
+from collections.abc import Callable
 
 import pytest
-from terminal import CTRL_C, CTRL_D, DEADLINE, ENTER, TAB, Terminal
+from terminal import ARROW_UP, CTRL_C, CTRL_D, DEADLINE, ENTER, TAB, Terminal
 
 
 def test_banner_names_python_and_ipython(kernel_name: str, console: Terminal) -> None:
@@ -91,3 +92,14 @@ def test_leaving_ends_console_and_kernel(console: Terminal, farewell: str) -> No
         assert select.select([kernel], [], [], DEADLINE)[0] == [kernel], "the kernel outlived its console"
     finally:
         os.close(kernel)
+
+
+def test_arrow_up_brings_back_what_was_typed_yesterday(open_console: Callable[[], Terminal]) -> None:
+    yesterday = open_console()
+    yesterday.run(1, "'typed ' + 'yesterday'")
+    yesterday.press(CTRL_D)
+    yesterday.wait_for_end()
+    today = open_console()
+    today.press(ARROW_UP)
+    today.wait_for("'typed ' \\+ 'yesterday'")
+    assert "Out[1]: 'typed yesterday'\n" in today.run(1, "")
