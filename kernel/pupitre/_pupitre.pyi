@@ -83,10 +83,14 @@ def set_parent(parent: tuple[int, Any], /) -> None:
     """The parent of output from threads and contexts that have none of their own."""
 
 def repair(everything: bool, /) -> list[str]:
-    """Mend what user code destroyed since start: builtins that were deleted or are no longer callable, essential
-    entries of sys.modules, sys.stdout or sys.stderr set to None, a recursion limit below 200. `everything`: put back
-    every changed builtin, callable or not. The names of what was mended, e.g. ["builtins.len", "sys.modules"].
-    call_user runs it with False and keeps the names for the next call: repair returns and forgets them."""
+    """Mend what user code destroyed since start: builtins that were deleted, are no longer callable or no longer
+    classes, entries of sys.modules that are gone or None, sys.stdout or sys.stderr set to None, a recursion limit below
+    200. `everything`: put back every changed builtin, and modules that are no modules. The names of what was mended,
+    e.g. ["builtins.len", "sys.modules"]. call_user runs it with False and keeps the names for the next call: repair
+    returns and forgets them."""
+
+def changed_builtins() -> dict[str, Any]:
+    """The builtins that are not what they were at start, as they are now. Deleted ones are not among them."""
 
 def protect() -> None:
     """Take the picture that repair compares with. Once, when everything is imported and before user code."""

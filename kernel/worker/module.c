@@ -52,6 +52,7 @@ static PyMethodDef methods[] = {
 	{ "set_pending", FASTCALL(interrupt_set_pending), METH_FASTCALL, "set_pending(serial, cell, /)" },
 	{ "set_parent", stream_set_parent, METH_O, "set_parent(parent, /)" },
 	{ "repair", repair_method, METH_O, "repair(everything, /)" },
+	{ "changed_builtins", repair_changed, METH_NOARGS, "changed_builtins()" },
 	{ "protect", repair_protect, METH_NOARGS, "protect()" },
 	{ "is_child", is_child_method, METH_NOARGS, "is_child()" },
 	{ 0 },

@@ -39,7 +39,18 @@ is_broken(PyObject *py_then, PyObject *py_now, bool everything)
 		return true;
 	if (py_now == py_then)
 		return false;
+	if (PyType_Check(py_then) && !PyType_Check(py_now))
+		return true; /* `except` and isinstance() take nothing else */
 	return everything || (PyCallable_Check(py_then) && !PyCallable_Check(py_now));
+}
+
+/* Whether a module that was there at start is no module any more. Its own author may put an object into its place. */
+static bool
+is_lost(PyObject *py_then, PyObject *py_now, bool everything)
+{
+	if (py_now == NULL || py_now == Py_None)
+		return py_now != py_then;
+	return everything && PyModule_Check(py_then) && !PyModule_Check(py_now);
 }
 
 /* Whether `py_live` still begins as its copy `py_then` does: the usual case, told without a look-up. */
@@ -74,7 +85,7 @@ mend_builtins(bool everything)
 }
 
 static void
-mend_modules(void)
+mend_modules(bool everything)
 {
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
@@ -83,9 +94,7 @@ mend_modules(void)
 		return;
 	while (PyDict_Next(py_modules_then, &position, &py_name, &py_then)) {
 		PyObject *py_now = PyDict_GetItemWithError(py_modules, py_name); /* borrowed */
-		if (py_now != NULL && py_now != Py_None)
-			continue;
-		if (py_now != py_then && PyDict_SetItem(py_modules, py_name, py_then) == 0)
+		if (is_lost(py_then, py_now, everything) && PyDict_SetItem(py_modules, py_name, py_then) == 0)
 			broken = true;
 	}
 	PyErr_Clear();
@@ -138,7 +147,7 @@ mend(bool everything)
 	PyObject *py_error = py_take_exception();
 	mend_recursion_limit();
 	mend_builtins(everything);
-	mend_modules();
+	mend_modules(everything);
 	mend_lists();
 	mend_streams();
 	py_put_exception(py_error);
@@ -164,6 +173,27 @@ repair_method(PyObject *py_module, PyObject *py_everything)
 	PyObject *py_names = py_mended == NULL ? PyList_New(0) : py_mended;
 	py_mended = NULL;
 	return py_names;
+}
+
+PyObject *
+repair_changed(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	PyObject *py_changed = PyDict_New(), *py_name, *py_then;
+	Py_ssize_t position = 0;
+	if (py_changed == NULL || py_builtins_then == NULL || is_unchanged(py_builtins, py_builtins_then))
+		return py_changed;
+	while (PyDict_Next(py_builtins_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(py_builtins, py_name); /* borrowed */
+		if (py_now != NULL && py_now != py_then)
+			PyDict_SetItem(py_changed, py_name, py_now);
+		if (PyErr_Occurred() != NULL) {
+			Py_DECREF(py_changed);
+			return NULL;
+		}
+	}
+	return py_changed;
 }
 
 static int

@@ -18,6 +18,7 @@ void repair_everything(void);
 
 /* The methods of the module. */
 PyObject *repair_method(PyObject *py_module, PyObject *py_everything);
+PyObject *repair_changed(PyObject *py_module, PyObject *py_unused);
 PyObject *repair_protect(PyObject *py_module, PyObject *py_unused);
 
 #endif

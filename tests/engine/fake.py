@@ -80,6 +80,7 @@ class Door(ModuleType):
         self.activity = OURS
         self.pending = (0, 0)
         self.repaired: list[str] = []
+        self.changed: dict[str, Any] = {}
         self.child = False
         self.handler: Callable[..., Any] | None = None
         self.failed: Callable[..., Any] | None = None
@@ -164,6 +165,9 @@ class Door(ModuleType):
     def repair(self, everything: bool, /) -> list[str]:
         names, self.repaired = self.repaired, []
         return names
+
+    def changed_builtins(self) -> dict[str, Any]:
+        return self.changed
 
     def protect(self) -> None:
         pass

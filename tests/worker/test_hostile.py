@@ -10,6 +10,7 @@ from front import Front
     [
         ("import builtins; builtins.len = None", ["builtins.len"]),
         ("import builtins; del builtins.print, builtins.__import__", ["builtins.__import__", "builtins.print"]),
+        ("import builtins; builtins.TypeError = lambda *_: 7", ["builtins.TypeError"]),
         ("import builtins; builtins.__dict__.clear()", None),
         ("sys.modules.clear()", ["sys.modules"]),
         ("sys.modules['json'] = None", ["sys.modules"]),
@@ -40,6 +41,20 @@ def test_a_changed_builtin_that_can_be_called_stays(front: Front) -> None:
     assert front.run("import builtins; builtins.answer = 42; builtins.abs = lambda x: 7")["mended"] == []
     assert front.value("abs(-1), answer") == "(7, 42)"
     assert front.value("_pupitre.repair(True), abs(-1)") == "(['builtins.abs'], 1)"
+
+
+def test_changed_builtins_are_listed(front: Front) -> None:
+    assert front.value("_pupitre.changed_builtins()") == "{}"
+    front.run("import builtins; builtins.answer = 42; builtins.abs = max; builtins.bin = min")
+    assert front.value("sorted(_pupitre.changed_builtins().items())") == str([("abs", max), ("bin", min)])
+    front.run("del builtins.bin; _pupitre.repair(True)")
+    assert front.value("_pupitre.changed_builtins()") == "{}"
+
+
+def test_what_is_no_module_stays_until_everything_is_repaired(front: Front) -> None:
+    assert front.run("sys.modules['json'] = 'mine'; import json; result = json")["mended"] == []
+    assert front.value("sys.modules['json']") == "'mine'"
+    assert front.value("_pupitre.repair(True), sys.modules['json'].__name__") == "(['sys.modules'], 'json')"
 
 
 def test_a_changed_builtin_that_breaks_our_code_is_put_back(front: Front) -> None:
