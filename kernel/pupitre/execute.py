@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from . import door, parent
+from .checkup import Checkup
 from .jsonout import encode_text, now
 from .shell import Shown, ZMQInteractiveShell
 from .wire import describe, error_content, publish, reply
@@ -66,6 +67,7 @@ class Executor:
 
     def __init__(self, kernel: "IPythonKernel", shell: ZMQInteractiveShell) -> None:
         self.kernel, self.shell = kernel, shell
+        self.checkup = Checkup(shell)
         self.context: Context = copy_context()  # of every plain cell
         arguments = ZMQInteractiveShell.run_cell.__code__.co_varnames
         self._extra = [name for name in ("cell_id", "cell_meta") if name in arguments]
@@ -172,6 +174,7 @@ class Executor:
         error = self._error_of(result) if escaped is None else escaped
         if door.is_child():
             leave_child(error)
+        self.checkup.look(error, request.code)
         failure = self._failure(error)
         expressions: dict[str, Any] = {}
         if failure is None and request.expressions:
@@ -183,7 +186,7 @@ class Executor:
                 leave_child(None)
         payload = shell.payload_manager.read_payload()
         shell.end_cell()
-        self.kernel.report_repairs()
+        self.checkup.report()
         count = shell.execution_count - 1
         if failure is None and not expressions and not payload:
             # Nearly every reply is this one, and the encoder would cost a third of our share of a small cell.

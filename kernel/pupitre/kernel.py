@@ -22,7 +22,7 @@ from .loop import Loop
 from .parent import Parent
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
-from .wire import done, error_content, publish, reply
+from .wire import done, error_content, reply
 
 Handler = Callable[[Any, Any, Any], Any]
 
@@ -261,13 +261,6 @@ class IPythonKernel(SingletonConfigurable):
         """Nothing: messages are served between cells. Old widget code calls this in a loop."""
 
     # Around cells.
-
-    def report_repairs(self) -> None:
-        """Say in one line of stderr what the cell had destroyed and C has put back."""
-        names = door.repair(False)
-        if names:
-            text = f"Pupitre put back what this cell had replaced or deleted: {', '.join(names)}\n"
-            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr")
 
     def after_cell(self) -> None:
         """The reply is out."""

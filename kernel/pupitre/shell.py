@@ -5,6 +5,7 @@
 """
 
 import atexit
+import builtins
 import os
 import sys
 from contextlib import nullcontext
@@ -27,6 +28,8 @@ from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .history import HistoryManager
 from .magics import KernelMagics
 from .streams import OutStream
+from .tracebacks import cut_middle
+from .transform import RememberingTransformer
 from .wire import describe, publish
 
 _ENVIRONMENT = {  # !git log, !ls: colours yes, pagers no
@@ -55,6 +58,7 @@ class ZMQInteractiveShell(InteractiveShell):
     """The shell of the kernel."""
 
     displayhook_class = Type(ZMQShellDisplayHook)
+    input_transformer_manager = Instance(RememberingTransformer, ())
     display_pub_class = Type(ZMQDisplayPublisher)
     compiler_class = Type(CellCompiler)
     kernel = AnyTrait()
@@ -74,6 +78,8 @@ class ZMQInteractiveShell(InteractiveShell):
         self.last_shown: Shown | None = None
         self.format_failure: Shown | None = None
         self.exit_asked = False
+        self.frames_left_out = 0  # of the traceback that is being shown
+        self.rehearsal: list[BaseException] | None = None  # while checkup.py runs a cell of its own: errors of that
         super().__init__(*args, **kwargs)
         atexit.unregister(self.atexit_operations)  # the engine calls it; a cell may run atexit's functions at any time
 
@@ -155,11 +161,27 @@ class ZMQInteractiveShell(InteractiveShell):
             self.display_trap._nested_level = 0
             self.display_trap.unset()
 
+    def mend_namespace(self) -> list[str]:
+        """Put back what IPython and `class` need in the user's namespace, if it was emptied. Names of what it was."""
+        if "_oh" in self.user_ns and "__name__" in self.user_ns:
+            return []
+        self.user_ns.setdefault("__name__", "__main__")
+        self.user_ns.setdefault("__builtins__", builtins)
+        self.init_user_ns()
+        return ["In", "Out", "get_ipython"]
+
     # Errors.
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         """Publish an error message and remember it for the reply."""
-        shown = Shown(getattr(etype, "__name__", str(etype)), describe(evalue), list(stb))
+        if self.rehearsal is not None:
+            self.rehearsal.append(evalue)
+            return
+        lines = list(stb)
+        if self.frames_left_out:
+            lines.insert(-1, f"[... {self.frames_left_out} frames in the middle are left out ...]\n")
+            self.frames_left_out = 0
+        shown = Shown(getattr(etype, "__name__", str(etype)), describe(evalue), lines)
         self.last_shown = shown
         if self.formatting_result:
             self.format_failure = shown
@@ -181,6 +203,7 @@ class ZMQInteractiveShell(InteractiveShell):
         error.
         """
         value = (exc_tuple or sys.exc_info())[1]
+        self.frames_left_out = 0 if value is None else cut_middle(value)
         if isinstance(value, BaseExceptionGroup) and not kwargs.get("exception_only"):
             etype, value, traceback = self._get_exc_info(exc_tuple)
             lines = format_exception(etype, value, self._below_ipython(traceback))
