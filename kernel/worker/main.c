@@ -28,7 +28,7 @@ main(void)
 	log_init("pupitre-worker", LOG_WARNING);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* as python does: a file that may not grow is an OSError */
-	signal(SIGINT, SIG_IGN); /* until interrupt_init: never a window in which it kills */
+	signal(SIGINT, SIG_IGN);  /* until interrupt_init: never a window in which it kills */
 	if (ends_take(&e) < 0) {
 		log_error("error=\"%s\"", e.text);
 		return EXIT_USAGE;
