@@ -55,7 +55,13 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     name = "ipython-kernel"
     aliases = _ALIASES
     flags = _FLAGS
-    classes = (IPythonKernel, ZMQInteractiveShell, ProfileDir, ZMQDisplayPublisher, HistoryManager)
+    classes = [  # noqa: RUF012 - traitlets adds lists to it
+        IPythonKernel,
+        ZMQInteractiveShell,
+        ProfileDir,
+        ZMQDisplayPublisher,
+        HistoryManager,
+    ]
 
     kernel_class = Type(IPythonKernel).tag(config=True)
     shell_class = Type(ZMQInteractiveShell)

@@ -7,6 +7,7 @@ by the main loop when the user has not run anything for a moment (WRITE_AFTER). 
 full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
+import atexit
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import history as ipython_history
@@ -29,16 +30,6 @@ class HistoryUnavailable(Exception):
     """The database cannot be read now (locked), or not with these arguments."""
 
 
-class _NoThread(ipython_history.HistorySavingThread):
-    """Takes the place of IPython's saving thread while HistoryManager.__init__ runs. Never started."""
-
-    def start(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
-
-
 class HistoryManager(ipython_history.HistoryManager):
     """`get_ipython().history_manager`."""
 
@@ -50,16 +41,19 @@ class HistoryManager(ipython_history.HistoryManager):
         db_output_cache: Any
         enabled: Any
         hist_file: Any
+        save_thread: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._locked = 0
         self._told = False
-        real = ipython_history.HistorySavingThread
-        ipython_history.HistorySavingThread = _NoThread
+        thread = ipython_history.HistorySavingThread
+        thread.start = lambda self: None  # IPython's constructor makes one and starts it
         try:
             super().__init__(*args, **kwargs)
         finally:
-            ipython_history.HistorySavingThread = real
+            del thread.start
+        if self.save_thread is not None:
+            atexit.unregister(self.save_thread.stop)  # IPython 8 joins it there
         self.save_thread = None
         self.using_thread = False
 
@@ -188,5 +182,5 @@ class HistoryManager(ipython_history.HistoryManager):
             self.log.info("history: %s", error)
 
     def close(self) -> None:
-        if self.opened:
+        if self.opened and hasattr(self.db, "close"):  # IPython 8's stand-in for a database has no close
             self.db.close()

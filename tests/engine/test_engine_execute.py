@@ -242,7 +242,7 @@ def test_interrupt_that_escapes_ipython_is_an_error(engine: Engine, monkeypatch:
 
 def test_interrupted_bookkeeping_is_put_right(engine: Engine) -> None:
     engine.ok("get_ipython().builtin_trap.__enter__(); get_ipython().display_trap.__enter__(); None")
-    assert engine.shell.builtin_trap._nested_level == 0 and not engine.shell.display_trap.is_active
+    assert engine.shell.builtin_trap._nested_level == 0 and engine.shell.display_trap._nested_level == 0
     assert engine.result("5") == "5"
 
 

@@ -30,7 +30,7 @@ def make(engine: Engine, place: Path) -> Iterator[Any]:
 
     yield manager
     for one in made:
-        one.db.close()
+        one.close()
 
 
 def rows(place: Path) -> list[tuple[object, ...]]:

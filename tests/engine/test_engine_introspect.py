@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """spec G: complete, inspect, is_complete and history requests."""
 
+import re
+from typing import Any
+
 import pytest
 from harness import Answer, Engine
 
@@ -74,23 +77,18 @@ def test_completer_that_fails_is_answered(engine: Engine, monkeypatch: pytest.Mo
     assert complete(engine, "a").reply["ename"] == "KeyboardInterrupt"
 
 
+def inspect(engine: Engine, code: str, **content: object) -> Any:
+    reply = engine.request("inspect_request", {"code": code, "cursor_pos": len(code), **content}).reply
+    assert reply["found"] is True and reply["status"] == "ok" and reply["metadata"] == {}
+    assert "text/html" not in reply["data"]
+    return re.sub(r"\x1b\[[\d;]*m", "", reply["data"]["text/plain"])
+
+
 def test_inspect(engine: Engine) -> None:
     engine.ok("def t_f(a, b=1):\n    'What it does.'")
-    reply = engine.request("inspect_request", {"code": "t_f(1, ", "cursor_pos": 7, "detail_level": 0}).reply
-    assert reply["found"] is True and reply["status"] == "ok" and reply["metadata"] == {}
-    assert "What it does." in reply["data"]["text/plain"] and "text/html" not in reply["data"]
-    assert (
-        "What it does."
-        not in engine.request(
-            "inspect_request", {"code": "t_f", "cursor_pos": 3, "omit_sections": ["docstring"]}
-        ).reply["data"]["text/plain"]
-    )
-    assert (
-        "b="
-        in engine.request("inspect_request", {"code": "t_f", "cursor_pos": 3, "detail_level": 1}).reply["data"][
-            "text/plain"
-        ]
-    )
+    assert "What it does." in inspect(engine, "t_f(1, ", detail_level=0)
+    assert "What it does." not in inspect(engine, "t_f", omit_sections=["docstring"])
+    assert "def t_f(a, b=1):" in inspect(engine, "t_f", detail_level=1)
 
 
 @pytest.mark.parametrize("code", ["nosuchname", "", "   "])
