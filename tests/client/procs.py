@@ -58,6 +58,15 @@ class Process:
         """How often any of its threads was scheduled so far."""
         return sum(self.status("voluntary_ctxt_switches")) + sum(self.status("nonvoluntary_ctxt_switches"))
 
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def wait_descriptors(self, count: int) -> None:
+        """Until it has no more than this many open."""
+        end = time.monotonic() + 10
+        while self.descriptors() > count:
+            assert time.monotonic() < end and not self.gone(0.01), f"{self.descriptors()} descriptors, not {count}"
+
     def rss(self) -> int:
         """Resident bytes; 0 when it is gone."""
         try:

@@ -186,6 +186,7 @@ class Client:
     """One front end: DEALER sockets for shell, control and stdin under one identity, a SUB socket for iopub.
 
     `dead` tells whether the kernel has ended; waiting then stops early. `trace` collects one line per message.
+    `hwm`: how many messages libzmq may take off the wire while nobody calls receive; 0 = all.
     Messages whose parent is another session's request are that client's business, not kept unless `all_sessions`.
     """
 
@@ -199,6 +200,7 @@ class Client:
         trace: list[str] | None = None,
         dead: Callable[[], bool] = lambda: False,
         all_sessions: bool = False,
+        hwm: int = 0,
     ) -> None:
         self.connection = connection
         self.session = session or str(uuid.uuid4())
@@ -206,6 +208,7 @@ class Client:
         self.trace = trace if trace is not None else []
         self.dead = dead
         self.topic = topic
+        self.hwm = hwm
         self.all_sessions = all_sessions
         self.inbox: list[Message] = []
         self.replies: dict[str, int] = {}
@@ -225,7 +228,7 @@ class Client:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kinds.get(channel, zmq.DEALER))
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 5)
-        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, self.hwm)
         if channel in ("shell", "control", "stdin"):
             socket.setsockopt(zmq.IDENTITY, self.identity)
         socket.connect(self.connection.endpoint(channel))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import Kernel
-from raw import Client, block
+from launch import Kernel, connection_content, free_ports
+from raw import CHANNELS, Client, block
 from test_c_connection import USAGE, attempt, refused
 
 Launch = Callable[..., Kernel]
@@ -36,6 +36,26 @@ def test_a_wrong_usage(directory: Path, args: list[str]) -> None:
 @pytest.mark.parametrize("form", ["-f {}", "-f={}", "--f={}", "--IPKernelApp.connection_file={}"])
 def test_a_forms_of_f(launch: Launch, form: str, directory: Path) -> None:
     kernel = launch(args=form.format(directory / "0" / "kernel.json").split())
+    assert kernel.client().ok("1").text == "1"
+
+
+def test_a_ports_on_the_command_line(launch: Launch, directory: Path) -> None:
+    """They win over the file; its transport, ip and key win over the command line."""
+    content = connection_content(directory, "tcp")
+    ports = dict(zip(CHANNELS, free_ports(5), strict=True))
+    args = [f"--{channel}={port}" for channel, port in ports.items()]
+    kernel = launch(content=content, args=[*args, "--ip=203.0.113.7", "--transport=ipc"], wait=False)
+    kernel.connection.ports = ports
+    kernel.wait_ready()
+    assert kernel.client().ok("1").text == "1"
+    assert json.loads(kernel.file.read_text())["shell_port"] == ports["shell"]
+
+
+def test_a_no_secure(launch: Launch) -> None:
+    """The key of the file is ignored: messages are unsigned."""
+    kernel = launch(args=["--no-secure"], wait=False)
+    kernel.connection.key = b""
+    kernel.wait_ready()
     assert kernel.client().ok("1").text == "1"
 
 

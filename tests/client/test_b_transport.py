@@ -2,6 +2,8 @@
 """Specification table, section B: sockets, iopub_welcome, heartbeat, transports."""
 
 import os
+import random
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -124,11 +126,13 @@ def test_b_control_answers_while_c_code_holds_the_gil(kernel: Kernel, fresh: Cli
     kernel.close()
 
 
-def test_b_twenty_thousand_displays_reach_a_slow_client(fresh: Client) -> None:
+def test_b_twenty_thousand_displays_reach_a_slow_client(kernel: Kernel) -> None:
     """BUG in both: the high-water mark drops messages, the final idle included."""
-    msg_id = fresh.execute("for n in range(20000): display(n)")
-    fresh.recv_reply(msg_id, 60)  # nobody reads iopub until here but libzmq's buffers
-    shown = [m for m in fresh.messages_until_idle(msg_id, 60) if m.type == "display_data"]
+    client = kernel.client(hwm=1)
+    msg_id = client.execute("for n in range(20000): display(n)")
+    client.wait_unread(3)
+    shown = [m for m in client.messages_until_idle(msg_id, 60) if m.type == "display_data"]
+    client.recv_reply(msg_id)
     assert [int(message.content["data"]["text/plain"]) for message in shown] == list(range(20000))
 
 
@@ -193,3 +197,91 @@ def test_b_ipc_leaves_foreign_files_alone(directory: Path, launch: Launch) -> No
     kernel = launch(content=content, wait=False)
     assert kernel.wait_exit() == 3
     assert precious.read_text() == "precious"
+
+
+# -- ipc paths: hazard T7 ---
+
+
+def test_b_ipc_leaves_a_live_kernel_alone(launch: Launch) -> None:
+    """A second kernel with the same file: libzmq would take the first one's place without a word."""
+    first = launch()
+    second = launch(content=first.content, wait=False)
+    assert second.wait_exit() == 3
+    assert first.client().ok("1").text == "1"
+
+
+def test_b_ipc_dead_sockets_of_ours_are_replaced(launch: Launch) -> None:
+    first = launch()
+    first.close()
+    path = Path(first.connection.endpoint("shell").removeprefix("ipc://"))
+    assert path.exists()
+    assert launch(content=first.content).client().ok("1").text == "1"
+
+
+def test_b_ipc_does_not_follow_links(directory: Path, launch: Launch) -> None:
+    target = directory / "target"
+    target.write_text("precious")
+    (directory / "k-2").symlink_to(target)
+    assert launch(content=connection_content(directory), wait=False).wait_exit() == 3
+    assert target.read_text() == "precious"
+
+
+# -- hostile peers: hazards P8, P17, P18, P22 ---
+
+
+def test_b_oversize_messages_are_refused(shared_kernel: Kernel, client: Client) -> None:
+    """The peer that sends them is dropped, everybody else is served, and the front does not grow."""
+    front = shared_kernel.processes()[0]
+    before = front.rss()
+    for channel, size in (("control", 2 << 20), ("stdin", 2 << 20), ("hb", 4096), ("shell", 65 << 20)):
+        stranger = shared_kernel.client(wait=False, topic=None)
+        (stranger.open("hb") if channel == "hb" else stranger.sockets[channel]).send(b"x" * size)
+        assert client.request("kernel_info_request", channel="control").status == "ok"
+        shared_kernel.clients.remove(stranger)
+        stranger.close()
+    client.heartbeat()
+    assert client.ok("1").text == "1"
+    assert front.rss() - before < 8 << 20
+
+
+def test_b_long_topics_are_not_welcomed(shared_kernel: Kernel, client: Client) -> None:
+    client.sockets["iopub"].subscribe(b"t" * 300)
+    client.sockets["iopub"].subscribe(b"short")
+    assert client.recv("iopub", "iopub_welcome").content == {"subscription": "short"}
+
+
+def test_b_strangers_that_do_not_speak_zmtp(launch: Launch) -> None:
+    """Random bytes, half greetings, silence, on every port."""
+    kernel = launch(transport="tcp")
+    client = kernel.client()
+    chance = random.Random(5)
+    greeting = bytes.fromhex("ff00000000000000017f0300") + b"NULL" + bytes(48)
+    silent = []
+    for port in kernel.connection.ports.values():
+        for number in range(40):
+            stranger = socket.create_connection(("127.0.0.1", port), timeout=10)
+            cut = chance.randrange(len(greeting))
+            kind = (chance.randbytes(200), greeting[:cut] + chance.randbytes(50), b"GET / HTTP/1.1\r\n\r\n", b"")
+            stranger.sendall(kind[number % 4])
+            silent.append(stranger)
+        client.heartbeat()
+        assert client.ok("1").text == "1"
+    for stranger in silent:
+        stranger.close()
+    assert client.ok("2").text == "2"
+
+
+def test_b_many_connections(launch: Launch) -> None:
+    """Clients that come and go leave no descriptor behind."""
+    kernel = launch(transport="tcp")
+    front = kernel.processes()[0]
+    client = kernel.client()
+    client.ok("1")
+    before = front.descriptors()
+    for _ in range(50):
+        visitor = kernel.client()
+        assert visitor.request("kernel_info_request").status == "ok"
+        kernel.clients.remove(visitor)
+        visitor.close()
+    client.ok("2")
+    front.wait_descriptors(before)
