@@ -161,6 +161,15 @@ class Kernel:
     def context_switches(self) -> int:
         return sum(context_switches(pid) for pid in self.pids())
 
+    def cpu_seconds(self) -> float:
+        """Processor time used by all processes since they began."""
+        ticks = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(after_name[11]) + int(after_name[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def interrupt(self) -> None:
         """What jupyter_client does for Stop: SIGINT to the process group."""
         with contextlib.suppress(ProcessLookupError):

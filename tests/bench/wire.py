@@ -109,7 +109,7 @@ class RawClient:
             if death and not socket.poll(0):
                 raise NoAnswer(death)
             if time.monotonic() >= deadline:
-                raise NoAnswer(f"none in {seconds:g} s")
+                raise NoAnswer(f"none in {seconds:.2g} s")
         return socket.recv_multipart()
 
     def reply_to(self, message_id: str, seconds: float) -> Message:
