@@ -3,7 +3,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
 from .parent import Parent
@@ -44,6 +43,9 @@ class Introspection:
         content = message["content"]
         code = _text(content)
         cursor = _cursor(content, code)
+        # Not at the top: many kernels never complete anything, and the completer is large.
+        from IPython.core.completer import provisionalcompleter, rectify_completions
+
         with provisionalcompleter():
             found = list(rectify_completions(code, list(self.shell.Completer.completions(code, cursor))))
         start = found[0].start if found else cursor

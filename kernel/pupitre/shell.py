@@ -8,10 +8,11 @@ import atexit
 import builtins
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from traceback import format_exception
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.autocall import ZMQExitAutocall
@@ -54,6 +55,18 @@ class Shown:
         return {"ename": self.ename, "evalue": self.evalue, "traceback": self.traceback}
 
 
+class Configurables(list[Any]):
+    """shell.configurables: who goes through them (%config) is to find the completer among them."""
+
+    def __init__(self, shell: "ZMQInteractiveShell", known: Iterable[Any]) -> None:
+        super().__init__(known)
+        self._shell = shell
+
+    def __iter__(self) -> Iterator[Any]:
+        self._shell.make_completer()
+        return super().__iter__()
+
+
 class ZMQInteractiveShell(InteractiveShell):
     """The shell of the kernel."""
 
@@ -62,6 +75,8 @@ class ZMQInteractiveShell(InteractiveShell):
     display_pub_class = Type(ZMQDisplayPublisher)
     compiler_class = Type(CellCompiler)
     kernel = AnyTrait()
+    if TYPE_CHECKING:
+        configurables: Any  # IPython's
     parent_header = property(lambda self: parent.current()[1]["header"])
 
     # Nothing of a terminal.
@@ -103,6 +118,22 @@ class ZMQInteractiveShell(InteractiveShell):
     def init_history(self) -> None:
         self.history_manager = HistoryManager(shell=self, parent=self)
         self.configurables.append(self.history_manager)
+
+    def init_completer(self) -> None:
+        """Later: the completer costs half a megabyte, with IPython 8 and its jedi ten."""
+        self.configurables = Configurables(self, self.configurables)
+
+    def make_completer(self) -> None:
+        """Make what init_completer left out. Called by whatever needs it first."""
+        if "Completer" not in self.__dict__:
+            super().init_completer()
+
+    def __getattr__(self, name: str) -> Any:
+        """`Completer`, the first time."""
+        if name != "Completer":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.make_completer()
+        return self.__dict__["Completer"]
 
     def init_hooks(self) -> None:
         super().init_hooks()

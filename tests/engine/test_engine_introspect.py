@@ -158,3 +158,9 @@ def test_bad_history_request(engine: Engine) -> None:
     for content in ({"hist_access_type": "tail", "n": "many"}, {"hist_access_type": "range", "session": "x"}):
         assert engine.request("history_request", content).reply["status"] == "error"
     assert sorted(engine.home.rglob("history*")) == before, "the user's database was moved aside"
+
+
+def test_config_finds_the_completer(engine: Engine) -> None:
+    assert "IPCompleter" in engine.ok("%config").text()
+    engine.ok("%config IPCompleter.use_jedi = True")
+    assert engine.execute("get_ipython().no_such_thing").reply["ename"] == "AttributeError"
