@@ -74,7 +74,8 @@ read_string(const char *name, struct json_span value, char **target, size_t *ret
 		return err_set(e, ERR_INVALID, "\"%s\" holds a character that is not allowed", name);
 	}
 	if (ret_size != NULL) {
-		explicit_bzero(*target, *ret_size);
+		if (*target != NULL)
+			explicit_bzero(*target, *ret_size);
 		*ret_size = text.size;
 	}
 	free(*target);

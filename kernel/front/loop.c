@@ -205,8 +205,9 @@ on_timers(struct front *f)
 }
 
 static void
-watch(struct front *f, struct poll_fd fds[WATCH_COUNT], unsigned *ret_channels)
+watch(struct front *f, struct poll_set *set)
 {
+	struct poll_fd *fds = set->fds;
 	bool full = output_is_full(&f->output);
 	const struct worker *w = &f->worker;
 	for (int i = 0; i < WATCH_COUNT; i++)
@@ -219,9 +220,9 @@ watch(struct front *f, struct poll_fd fds[WATCH_COUNT], unsigned *ret_channels)
 	fds[WATCH_BELL].fd = w->bell;
 	fds[WATCH_OUT].fd = full ? -1 : w->pipes[0];
 	fds[WATCH_ERR].fd = full ? -1 : w->pipes[1];
-	*ret_channels = (1u << CHANNEL_COUNT) - 1;
+	set->channels = (1u << CHANNEL_COUNT) - 1;
 	if (f->queue.bytes >= FRONT_QUEUE_MAX)
-		*ret_channels &= ~(1u << CHANNEL_SHELL);
+		set->channels &= ~(1u << CHANNEL_SHELL);
 }
 
 static void
@@ -251,19 +252,18 @@ front_run(struct front *f)
 {
 	while (f->phase != FRONT_ENDED) {
 		struct poll_fd fds[WATCH_COUNT];
-		unsigned channels;
+		struct poll_set set = { .fds = fds, .count = WATCH_COUNT };
 		struct err e = ERR_INIT;
 		shell_advance(f);
-		watch(f, fds, &channels);
+		watch(f, &set);
 		int timeout = arm(f) ? 0 : next_timeout(f);
-		if (sockets_poll(f->sockets, channels, fds, WATCH_COUNT, timeout, &channels, &e) < 0 &&
-		    e.code != ERR_BUSY) {
+		if (sockets_poll(f->sockets, &set, timeout, &e) < 0 && e.code != ERR_BUSY) {
 			log_error("event=poll reason=\"%s\"", e.text);
 			shutdown_at_once(f, 1, 0);
 			return;
 		}
 		if (!err_is_set(&e))
-			serve(f, fds, channels);
+			serve(f, fds, set.ready);
 		on_timers(f);
 	}
 }

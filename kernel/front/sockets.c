@@ -236,35 +236,46 @@ sockets_close(struct sockets *s, int linger_ms)
 	free(s);
 }
 
-int
-sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t count, int timeout_ms,
-	     unsigned *ret_channels, struct err *e)
+/* Fill the items to poll: descriptors first, then sockets. Their number. */
+static int
+list_items(const struct sockets *s, const struct poll_set *set, zmq_pollitem_t *items)
 {
-	zmq_pollitem_t items[CHANNEL_COUNT + POLL_FDS_MAX];
 	int used = 0;
-	assert(count <= POLL_FDS_MAX);
-	for (size_t i = 0; i < count; i++) {
-		fds[i].ready = false;
-		if (fds[i].fd >= 0)
-			items[used++] = (zmq_pollitem_t){ .fd = fds[i].fd,
-							  .events = fds[i].writable ? ZMQ_POLLOUT : ZMQ_POLLIN };
+	for (size_t i = 0; i < set->count; i++) {
+		const struct poll_fd *fd = &set->fds[i];
+		short events = fd->writable ? ZMQ_POLLOUT : ZMQ_POLLIN;
+		if (fd->fd >= 0)
+			items[used++] = (zmq_pollitem_t){ .fd = fd->fd, .events = events };
 	}
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if (channels & 1u << i)
+		if ((set->channels & 1u << i) != 0)
 			items[used++] = (zmq_pollitem_t){ .socket = s->channels[i], .events = ZMQ_POLLIN };
 	}
-	*ret_channels = 0;
+	return used;
+}
+
+/* Take the answers in the order of list_items. */
+static void
+read_items(struct poll_set *set, const zmq_pollitem_t *items)
+{
+	for (size_t i = 0; i < set->count; i++)
+		set->fds[i].ready = set->fds[i].fd >= 0 && (items++)->revents != 0;
+	set->ready = 0;
+	for (int i = 0; i < CHANNEL_COUNT; i++) {
+		if ((set->channels & 1u << i) != 0 && ((items++)->revents & ZMQ_POLLIN) != 0)
+			set->ready |= 1u << i;
+	}
+}
+
+int
+sockets_poll(struct sockets *s, struct poll_set *set, int timeout_ms, struct err *e)
+{
+	zmq_pollitem_t items[CHANNEL_COUNT + POLL_FDS_MAX];
+	assert(set->count <= POLL_FDS_MAX);
+	int used = list_items(s, set, items);
 	if (zmq_poll(items, used, timeout_ms) < 0)
 		return err_set(e, errno == EINTR ? ERR_BUSY : ERR_SYSTEM, "zmq_poll: %s", zmq_strerror(errno));
-	int at = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (fds[i].fd >= 0)
-			fds[i].ready = items[at++].revents != 0;
-	}
-	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if (channels & 1u << i && items[at++].revents & ZMQ_POLLIN)
-			*ret_channels |= 1u << i;
-	}
+	read_items(set, items);
 	return 0;
 }
 

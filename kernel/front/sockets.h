@@ -32,10 +32,16 @@ struct poll_fd {
 	bool ready;    /* out: ready, hung up or in error */
 };
 
-/* Wait for a readable channel, a ready descriptor or timeout_ms (-1: no limit). *ret_channels is a bit set (1 << channel) of readable
- * channels; `channels` selects the ones to watch. 0, or -1 with ERR_BUSY on a signal, ERR_SYSTEM. */
-int sockets_poll(struct sockets *s, unsigned channels, struct poll_fd *fds, size_t count, int timeout_ms,
-		 unsigned *ret_channels, struct err *e);
+/* What to wait for, and what there was. Channels are bit sets of 1 << channel. */
+struct poll_set {
+	unsigned channels;   /* to watch for reading */
+	struct poll_fd *fds; /* borrowed */
+	size_t count;        /* of fds */
+	unsigned ready;      /* out: channels that are readable */
+};
+
+/* Wait for a readable channel, a ready descriptor or timeout_ms (-1: no limit). 0, or -1 with ERR_BUSY on a signal, ERR_SYSTEM. */
+int sockets_poll(struct sockets *s, struct poll_set *set, int timeout_ms, struct err *e);
 
 /* Receive one message without waiting: 1 and its frames (borrowed until the next receive or sockets_keep), 0 when there is none. A message of more
  * than LIMIT_FRAMES frames is discarded whole and *ret_count is 0. */

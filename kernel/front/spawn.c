@@ -20,8 +20,6 @@
 #include "base/fd.h"
 #include "front/worker.h"
 
-extern char **environ;
-
 #define FIRST_FD 3
 #define LINK_BUFFER_SIZE (1 << 20) /* bytes on their way between front and worker */
 #define GIVEN_FDS 5                /* link, bell, shared, lifeline, crash at 3..7 */

@@ -82,7 +82,7 @@ static size_t
 frame_size(const char *at, size_t available, struct err *e)
 {
 	struct frame_header h;
-	if (available < sizeof h)
+	if (at == NULL || available < sizeof h)
 		return 0;
 	memcpy(&h, at, sizeof h);
 	if (h.magic != FRAME_MAGIC) {

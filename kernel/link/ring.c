@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 _Static_assert((RING_SIZE & (RING_SIZE - 1)) == 0, "the ring's size is a power of two");
-_Static_assert(sizeof(struct shared) == 2 * STATE_SIZE + RING_SIZE, "the ring fits its page");
+_Static_assert(sizeof(struct shared) == (size_t)2 * STATE_SIZE + RING_SIZE, "the ring fits its page");
 
 struct shared *
 shared_new(int *ret_fd, struct err *e)

@@ -13,7 +13,7 @@ REMEMBERED = 128  # cells
 LENGTH_MAX = 10_000  # characters; longer cells take long to run anyway
 
 
-class RememberingTransformer(TransformerManager):  # type: ignore[misc]
+class RememberingTransformer(TransformerManager):
     """IPython's TransformerManager with a memory."""
 
     def __init__(self) -> None:

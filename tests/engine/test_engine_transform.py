@@ -5,7 +5,19 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from pupitre.transform import REMEMBERED, RememberingTransformer
 
-CELLS = ["pass", "%time 1", "!ls", "a = !ls", "x?", "%%bash\nls", "  indented\n  too", ">>> 1\n1", "", "a = 1\n\n/ 2", "x = '%s' % 1"]
+CELLS = [
+    "pass",
+    "%time 1",
+    "!ls",
+    "a = !ls",
+    "x?",
+    "%%bash\nls",
+    "  indented\n  too",
+    ">>> 1\n1",
+    "",
+    "a = 1\n\n/ 2",
+    "x = '%s' % 1",
+]
 
 
 @pytest.mark.parametrize("cell", CELLS)
