@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/connection.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,7 @@ static int
 read_string(const char *name, struct json_span value, char **target, size_t *ret_size, struct err *e)
 {
 	struct json_text text;
+	assert(target != NULL && *target != NULL);
 	if (!json_is_string(value))
 		return err_set(e, ERR_INVALID, "\"%s\" is not a string", name);
 	if (json_string(value, &text) < 0)
@@ -74,8 +76,7 @@ read_string(const char *name, struct json_span value, char **target, size_t *ret
 		return err_set(e, ERR_INVALID, "\"%s\" holds a character that is not allowed", name);
 	}
 	if (ret_size != NULL) {
-		if (*target != NULL)
-			explicit_bzero(*target, *ret_size);
+		explicit_bzero(*target, *ret_size);
 		*ret_size = text.size;
 	}
 	free(*target);

@@ -213,7 +213,7 @@ watch(struct front *f, struct poll_set *set)
 	for (int i = 0; i < WATCH_COUNT; i++)
 		fds[i] = (struct poll_fd){ .fd = -1 };
 	fds[WATCH_SIGNALS].fd = f->signal_fd;
-	fds[WATCH_PARENT].fd = f->parent_fd;
+	fds[WATCH_PARENT].fd = f->phase == FRONT_STOPPING ? -1 : f->parent_fd; /* we are leaving anyway */
 	fds[WATCH_CHILD].fd = w->pidfd;
 	fds[WATCH_LINK].fd = full ? -1 : w->link;
 	fds[WATCH_LINK_OUT] = (struct poll_fd){ .fd = w->outgoing.size > 0 ? w->link : -1, .writable = true };

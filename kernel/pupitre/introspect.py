@@ -104,9 +104,10 @@ class Introspection:
         if kind == "tail":
             entries = manager.get_tail(content.get("n"), raw=raw, output=output, include_latest=True)
         elif kind == "range":
-            entries = manager.get_range(
-                content.get("session", 0), content.get("start", 1), content.get("stop"), raw=raw, output=output
-            )
+            session = content.get("session", 0)
+            entries = manager.get_range(session, content.get("start", 1), content.get("stop"), raw=raw, output=output)
+            if session:  # IPython says 0 for the running session, under whatever number it was asked for
+                entries = [(number or manager.session_number, *entry) for number, *entry in entries]
         elif kind == "search":
             entries = manager.search(
                 content.get("pattern") or "*",

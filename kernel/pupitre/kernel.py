@@ -4,6 +4,7 @@ packages look for.
 """
 
 import logging
+import os
 import sys
 from asyncio import iscoroutine
 from collections.abc import Callable
@@ -88,6 +89,9 @@ class IPythonKernel(SingletonConfigurable):
             "comm_msg": self._comm,
             "comm_close": self._comm,
         }
+        notebook = os.environ.get("JPY_SESSION_NAME")
+        if notebook:
+            shell.user_ns["__session__"] = notebook
         self.stdin.install()
         self._stock = {name: self._as_handler(serve) for name, serve in self._serve.items()}
         self.shell_handlers = dict(self._stock)

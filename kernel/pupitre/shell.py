@@ -77,7 +77,7 @@ class ZMQInteractiveShell(InteractiveShell):
     kernel = AnyTrait()
     if TYPE_CHECKING:
         configurables: Any  # IPython's
-    parent_header = property(lambda self: parent.current()[1]["header"])
+    parent_header = property(lambda self: parent.current()[1])  # the whole message, as ipykernel's
 
     # Nothing of a terminal.
     colors_force = CBool(True)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """IPython's input transformation, remembered: cells are run again more often than they are written.
 
-Turning magics into Python costs IPython as much as running a short cell. What it makes of a text depends on that text and on its lists of
-transformers alone, so the latest texts' results are kept for as long as nobody has changed the lists.
+Turning magics into Python costs IPython as much as running a short cell. What it makes of a text depends on that text
+and on its lists of transformers alone, so the latest texts' results are kept for as long as nobody has changed the
+lists.
 """
 
 from typing import Any
