@@ -80,7 +80,12 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
 
 
 class Kernel:
-    """A running kernel, its connection and its processes."""
+    """A running kernel, its connection and its processes.
+
+    `content` and `more`: the connection file, and keys to replace in it. `file`: what follows -f instead of the file's
+    path; None = no -f. `prefix`: words before the command. `before`: called when the directory is there, and the kernel
+    is not. `wait`: return when it answers.
+    """
 
     live: ClassVar["list[Kernel]"] = []  # for the trace of a failing test
 
@@ -95,6 +100,7 @@ class Kernel:
         prefix: Sequence[str] = (),
         wait: bool = True,
         before: Callable[[], object] = lambda: None,
+        file: str | None = "",
         **more: Any,
     ) -> None:
         before()
@@ -109,7 +115,7 @@ class Kernel:
         self.log = (directory / "log").open("w+b")
         self.begin = time.monotonic()
         self.process = subprocess.Popen(
-            [*prefix, *argv, "-f", str(self.file), *args],
+            [*prefix, *argv, *([] if file is None else ["-f", file or str(self.file)]), *args],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -136,12 +142,14 @@ class Kernel:
     def wait_ports(self) -> None:
         """For a file with port 0: return when the kernel has written the ports it picked."""
         with FileWatch(self.file) as watch:
-            while not self.connection.picked():
-                watch.wait(START_DEADLINE)
+            while True:
                 try:
                     self.connection = Connection.of(json.loads(self.file.read_text()))
-                except ValueError:  # half written
-                    continue
+                except (OSError, ValueError):  # not there yet, or half written
+                    self.connection.ports = {}
+                if self.connection.picked():
+                    return
+                watch.wait(START_DEADLINE)
 
     def client(self, *, wait: bool = True, **options: Any) -> Client:
         """A front end of its own session. `wait`: return when its subscription is welcomed."""

@@ -167,7 +167,7 @@ class Connection:
         return cls(content.get("transport", "tcp"), ip, ports, key.encode(), scheme)
 
     def picked(self) -> bool:
-        return all(self.ports.values())
+        return all(self.ports.get(channel) for channel in CHANNELS)
 
     def endpoint(self, channel: str) -> str:
         separator = ":" if self.transport == "tcp" else "-"

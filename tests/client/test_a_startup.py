@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from launch import Kernel, connection_content, free_ports
 from raw import CHANNELS, Client, block
 from test_c_connection import USAGE, attempt, refused
@@ -27,6 +28,12 @@ def test_a_help(directory: Path, option: str) -> None:
     assert result.returncode == 0 and "-f" in result.stdout and "connection" in result.stdout.lower()
 
 
+def test_a_help_all_names_ipythons_options(directory: Path) -> None:
+    """`ipython kernel --help-all` must print these words, and front ends look for them."""
+    result = attempt(directory, "--help-all")
+    assert "Options" in result.stdout and "Class" in result.stdout
+
+
 @pytest.mark.parametrize("args", [["--no-such-option"], ["-Z"], ["-f"], ["--shell=high"], ["stray", "words"]])
 def test_a_wrong_usage(directory: Path, args: list[str]) -> None:
     refused(attempt(directory, *args), USAGE)
@@ -36,6 +43,30 @@ def test_a_wrong_usage(directory: Path, args: list[str]) -> None:
 def test_a_forms_of_f(launch: Launch, form: str, directory: Path) -> None:
     kernel = launch(args=form.format(directory / "0" / "kernel.json").split())
     assert kernel.client().ok("1").text == "1"
+
+
+def test_a_without_a_file_one_is_made_in_the_runtime_directory(launch: Launch) -> None:
+    """Under the name that other tools look for: kernel-<pid>.json."""
+    kernel = launch(file=None, wait=False)
+    kernel.file = kernel.directory / "runtime" / f"kernel-{kernel.pid}.json"
+    kernel.file.parent.mkdir(exist_ok=True)
+    kernel.wait_ports()
+    client = kernel.client()
+    assert client.ok("1").text == "1"
+    client.request("shutdown_request", {"restart": False}, channel="control")
+    assert kernel.wait_exit() == 0 and not kernel.file.exists()
+
+
+def test_a_bare_name_is_looked_for_here_and_in_the_runtime_directory(launch: Launch, directory: Path) -> None:
+    assert launch(file="kernel.json").client().ok("1").text == "1"
+    content = connection_content(directory)
+    runtime = directory / "1" / "runtime"
+
+    def write() -> None:
+        runtime.mkdir(mode=0o700)
+        (runtime / "there.json").write_text(json.dumps(content))
+
+    assert launch(file="there.json", content=content, before=write).client().ok("1").text == "1"
 
 
 def test_a_ports_on_the_command_line(launch: Launch, directory: Path) -> None:

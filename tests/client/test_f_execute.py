@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+
 from launch import Kernel
 from raw import Client, block
 

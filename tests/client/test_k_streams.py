@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+
 from launch import Kernel
 from raw import Client, block, within
 

@@ -4,6 +4,7 @@
 import base64
 
 import pytest
+
 from raw import Client, block
 
 

@@ -4,6 +4,7 @@
 import os
 
 import pytest
+
 from launch import Kernel
 from raw import Client
 

@@ -2,6 +2,7 @@
 """Specification table, section P: what libraries look for."""
 
 import pytest
+
 from raw import Client, block
 
 TRUE = [
