@@ -115,6 +115,12 @@ class ZMQInteractiveShell(InteractiveShell):
     def init_virtualenv(self) -> None:
         """Nothing: the interpreter was chosen by the kernel's own options."""
 
+    def init_user_ns(self) -> None:
+        super().init_user_ns()
+        session = os.environ.get("JPY_SESSION_NAME")  # the notebook's path, from the Jupyter server
+        if session:
+            self.user_ns["__session__"] = self.user_ns_hidden["__session__"] = session
+
     def init_history(self) -> None:
         self.history_manager = HistoryManager(shell=self, parent=self)
         self.configurables.append(self.history_manager)

@@ -132,6 +132,8 @@ def test_history(engine: Engine) -> None:
     assert tail[0][0] == engine.shell.history_manager.session_number > 0 and tail[1][1] > tail[0][1]
     ranged = history(engine, hist_access_type="range", session=0, start=count - 1, stop=count)
     assert ranged == [[0, count - 1, "t_one = 'first entry'"]]
+    number = engine.shell.history_manager.session_number
+    assert history(engine, hist_access_type="range", session=number, start=count, stop=None)[0][:2] == [number, count]
     assert history(engine, hist_access_type="range", session=0, start=count, stop=None)[0][2] == "t_two = '%s second'"
     assert [row[2] for row in history(engine, hist_access_type="search", pattern="t_one*entry?")] == [
         "t_one = 'first entry'"

@@ -165,6 +165,11 @@ def test_options(tmp_path: Path) -> None:
     assert run.results == list(expected.values()), (run.out, run.stderr)
 
 
+def test_session_name(tmp_path: Path) -> None:
+    run = Run(tmp_path, "__session__", "%who_ls", env={"JPY_SESSION_NAME": "/home/ada/a.ipynb"})
+    assert run.results == ["'/home/ada/a.ipynb'", "[]"]
+
+
 def test_no_stdout(tmp_path: Path) -> None:
     run = Run(tmp_path, "print('x'); 1", arguments=["--no-stdout", "--user", "me"])
     assert run.results == ["1"] and run.text(1) == ""

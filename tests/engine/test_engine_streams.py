@@ -142,7 +142,7 @@ def test_parent_api(engine: Engine) -> None:
         "t_ip = get_ipython(); t_k = t_ip.kernel\n"
         "t_r = [t_k.get_parent()['header']['msg_id'], t_k.get_parent('shell')['msg_type'], "
         "t_k._parent_header['header']['extra'],"
-        " t_ip.parent_header['msg_id'], t_k._parent_ident['shell'], t_k.get_parent('control')['header']]"
+        " t_ip.parent_header['header']['msg_id'], t_k._parent_ident['shell'], t_k.get_parent('control')['header']]"
     )
     name = f"m{engine.serial}"
     assert engine.shell.user_ns["t_r"] == [name, "execute_request", 1, name, [b"identity"], {}]
