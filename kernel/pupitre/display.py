@@ -120,6 +120,8 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
 class ZMQShellDisplayHook(ParentMixin, DisplayHook):
     """sys.displayhook while a cell runs: results become execute_result."""
 
+    exec_result: Any = None  # a trait in IPython, written twice by every cell; nobody observes it
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hooks = Hooks()

@@ -34,6 +34,7 @@ class HistoryManager(ipython_history.HistoryManager):
     """`get_ipython().history_manager`."""
 
     opened = Bool(False)
+    _i00 = _i = _ii = _iii = ""  # traits in IPython, written by every cell; nobody observes them
 
     if TYPE_CHECKING:  # IPython's traits
         connection_options: Any
