@@ -122,6 +122,17 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         log.handlers[:] = [handler]
         log.setLevel(self.log_level)
 
+    def init_path(self) -> None:
+        """'' in sys.path, as IPython puts it, but never before the standard library, even where PYTHONPATH leads."""
+        super().init_path()
+        if "" not in sys.path:
+            return
+        library = os.path.dirname(os.__file__)
+        after = max((i for i, path in enumerate(sys.path) if path in (library, f"{library}/lib-dynload")), default=-1)
+        if sys.path.index("") < after:
+            sys.path.remove("")
+            sys.path.insert(after, "")
+
     def init_crash_handler(self) -> None:
         """None: an exception that reaches the top of this process is printed to descriptor 2 by C."""
 
