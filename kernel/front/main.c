@@ -130,6 +130,8 @@ prepare(void)
 	struct err e = ERR_INIT;
 	if (connfile_open(front.options.connection_file, &front.file, &front.connection, &e) < 0)
 		return complain(EXIT_CONNECTION, &e);
+	int given[CHANNEL_COUNT];
+	memcpy(given, front.connection.ports, sizeof given);
 	if (apply_options(&e) < 0)
 		return complain(EXIT_CONNECTION, &e);
 	if (!is_signed() && front.connection.transport == TRANSPORT_TCP && !front.options.allow_unsigned) {
@@ -138,8 +140,6 @@ prepare(void)
 			"--allow-unsigned");
 		return complain(EXIT_UNSIGNED, &e);
 	}
-	int given[CHANNEL_COUNT];
-	memcpy(given, front.connection.ports, sizeof given);
 	front.sockets = sockets_open(&front.connection, &e);
 	if (front.sockets == NULL)
 		return complain(EXIT_BIND, &e);
