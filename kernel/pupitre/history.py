@@ -64,6 +64,8 @@ class HistoryManager(ipython_history.HistoryManager):
         """Nothing when IPython's constructor calls it; IPython calls it again after moving a damaged file aside."""
         if self.opened:
             super().init_db()
+            if hasattr(self, "_finalizer"):  # by which atexit would close it, before the last cells are written
+                self._finalizer.atexit = False
 
     def new_session(self, conn: Any = None) -> None:
         if self.opened:
@@ -122,11 +124,11 @@ class HistoryManager(ipython_history.HistoryManager):
         kept = self.db_input_cache
         self.hist_file = ":memory:"
         try:
-            super().init_db()
+            self.init_db()
             super().new_session()
         except Exception:
             self.enabled = False
-            super().init_db()
+            self.init_db()
         self.db_input_cache = kept
 
     def _tell(self, text: str) -> None:
