@@ -8,11 +8,13 @@ All by one finder at the front of sys.meta_path, so that nothing is imported bef
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
 
+_DEBUGGER = "IPython.core.debugger"
 _LOOKALIKE = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel")
 
 
@@ -29,12 +31,20 @@ def _adapt_comm(module: ModuleType) -> None:
 
 def _adapt_pdb(module: ModuleType) -> None:
     """IPython's debugger ends at an interrupt; the standard one would go on asking for ever."""
-    from IPython.core.debugger import InterruptiblePdb
+    debugger = sys.modules.get(_DEBUGGER) or import_module(_DEBUGGER)
+    if hasattr(debugger, "InterruptiblePdb"):  # else it is what imports pdb, and _adapt_debugger comes later
+        _adapt_debugger(debugger)
 
-    module.Pdb = InterruptiblePdb  # type: ignore[attr-defined]
+
+def _adapt_debugger(module: ModuleType) -> None:
+    sys.modules["pdb"].Pdb = module.InterruptiblePdb  # type: ignore[attr-defined]
 
 
-_ADAPT: dict[str, Callable[[ModuleType], None]] = {"comm": _adapt_comm, "pdb": _adapt_pdb}
+_ADAPT: dict[str, Callable[[ModuleType], None]] = {
+    "comm": _adapt_comm,
+    "pdb": _adapt_pdb,
+    _DEBUGGER: _adapt_debugger,
+}
 
 
 class _Adapting:
