@@ -5,11 +5,10 @@ The name is that of ipykernel's application, because `c.IPKernelApp...` stands i
 libraries look for 'IPKernelApp' in get_ipython().config.
 """
 
-import atexit
 import logging
 import os
 import sys
-from shutil import rmtree
+from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
@@ -79,6 +78,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     trio_loop = Bool(False, help="Accepted and ignored: the main loop is asyncio's.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
+        self._temporary: list[Path] = []
         left = _leave_deleted_folder()
         super().__init__(**kwargs)
         if left is not None:
@@ -103,7 +103,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     def _use_temporary_directory(self, error: BaseException) -> None:
         """The home directory is missing, full or read-only: work without it, and say so."""
         place = mkdtemp(prefix="pupitre-ipython-")
-        atexit.register(rmtree, place, ignore_errors=True)
+        self._temporary.append(Path(place))
         self.log.warning("no IPython directory (%s): using %s for this session", error, place)
         self.profile_dir = None
         self.config.pop("ProfileDir", None)
@@ -139,6 +139,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     def init_shell(self) -> None:
         self.shell = self.shell_class.instance(parent=self, profile_dir=self.profile_dir, kernel=self.kernel)
         self.shell.configurables.append(self)
+        self.shell.tempdirs[:0] = self._temporary  # removed when the history in there is closed
 
     def run_startup_code(self) -> None:
         """GUI and matplotlib options, extensions, startup files, exec_lines, -c: user code, in IPython's order."""
