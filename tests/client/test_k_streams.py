@@ -221,15 +221,16 @@ def test_k_fork_child_prints(client: Client) -> None:
 
 
 def test_k_fork_child_that_falls_off_the_cell(client: Client) -> None:
-    """It never answers for the kernel and runs no cleanup of it. What it prints is the cell's, however late."""
+    """It never answers for the kernel and runs no cleanup of it. What it prints arrives, however late."""
     first = client.ok("import os\npid = os.fork()\nprint('child' if pid == 0 else 'parent')")
-    assert client.ok("os.waitpid(pid, 0)[1]").text == "0"
+    second = client.ok("os.waitpid(pid, 0)[1]")
+    assert second.text == "0"
     for n in range(5):
         assert client.ok(f"{n}").text == str(n)
     late = [message for message in client.inbox if message.parent_id == first.reply.parent_id]
     client.inbox = [message for message in client.inbox if message not in late]
-    text = first.stdout + "".join(message.content["text"] for message in late)
-    assert sorted(text.splitlines()) == ["child", "parent"]
+    text = first.stdout + second.stdout + "".join(message.content["text"] for message in late)
+    assert text.count("child") == text.count("parent") == 1 and len(text) == len("child\nparent\n")
 
 
 @pytest.mark.parametrize("ending", ["raise SystemExit(3)", "1/0", "display(1)", "exit()", "import sys; sys.exit(0)"])
