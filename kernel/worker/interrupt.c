@@ -69,6 +69,9 @@ on_sigint(int signum)
 		nudge_begin();
 	} else if (activity == STATE_WAITING) {
 		wake_loop();
+	} else if (pending.serial != 0) {
+		/* Between two steps of an await cell: it is raised at the next one. */
+		atomic_store(&state()->interrupt_serial, pending.serial);
 	}
 	errno = saved;
 }
@@ -191,10 +194,11 @@ drop_pending(void)
 }
 
 static void
-leave_user(const struct activity *before)
+leave_user(const struct activity *before, bool thorough)
 {
 	swap_activity(before);
-	hold_handler();
+	if (thorough)
+		hold_handler();
 	drop_pending();
 }
 
@@ -234,6 +238,20 @@ parse_place(PyObject *const *py_args, struct activity *ret)
 	return 0;
 }
 
+/* Whether to look after signals and builtins around this stay in user code: always for a cell, and once in a while for the
+ * callbacks of the event loop and the steps of an await cell, of which there may be hundreds of thousands a second. */
+static bool
+is_due(uint32_t serial)
+{
+	static long long last_ms;
+	bool brief = serial == 0 || serial == pending.serial;
+	long long now = clock_ms();
+	if (brief && now == last_ms)
+		return false;
+	last_ms = now;
+	return true;
+}
+
 PyObject *
 interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 {
@@ -245,7 +263,10 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 		PyErr_SetString(PyExc_RuntimeError, "call_user() belongs to the main thread");
 		return NULL;
 	}
-	if (parse_place(py_args, &user) < 0 || put_signals_right() < 0)
+	if (parse_place(py_args, &user) < 0)
+		return NULL;
+	bool thorough = is_due(user.serial);
+	if (thorough && put_signals_right() < 0)
 		return NULL;
 	raised = 0;
 	atomic_fetch_add(&state()->generation, 1);
@@ -255,8 +276,9 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 		PyErr_SetNone(PyExc_KeyboardInterrupt);
 	else
 		py_result = PyObject_Vectorcall(py_args[2], py_args + 3, (size_t)(count - 3), NULL);
-	leave_user(&before);
-	repair_after_user();
+	leave_user(&before, thorough);
+	if (thorough)
+		repair_after_user();
 	return py_result;
 }
 
