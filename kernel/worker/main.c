@@ -21,14 +21,25 @@
 #define EXIT_USAGE 2
 #define EXIT_FAILED 4
 
+/* SIGINT is blocked until here, so that there is no window in which it kills; ignoring forgets one that is pending. */
+static void
+ignore_signals(void)
+{
+	sigset_t interrupt;
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* as python does: a file that may not grow is an OSError */
+	signal(SIGINT, SIG_IGN);  /* until interrupt_init */
+	sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
+}
+
 int
 main(void)
 {
 	struct err e = ERR_INIT;
 	log_init("pupitre-worker", LOG_WARNING);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as python does: a file that may not grow is an OSError */
-	signal(SIGINT, SIG_IGN);  /* until interrupt_init: never a window in which it kills */
+	ignore_signals();
 	if (ends_take(&e) < 0) {
 		log_error("error=\"%s\"", e.text);
 		return EXIT_USAGE;
