@@ -16,6 +16,7 @@
 #include "protocol/text.h"
 
 #define ENAME "KernelDied"
+#define STATUS_LOOP_BROKEN 70 /* how the worker ends when its event loop cannot go on */
 #define LAST_WORDS_SIZE 16384
 #define FRAMES_MAX 20
 
@@ -119,6 +120,13 @@ describe(struct front *f, struct cause *ret)
 	}
 	if (f->phase == FRONT_STARTING) {
 		describe_false_start(f, ret);
+		return;
+	}
+	if (WEXITSTATUS(status) == STATUS_LOOP_BROKEN) {
+		*ret = (struct cause){
+			"its event loop was broken, or its connection to the kernel closed",
+			"The code closed the running loop, its selector or descriptors that are not its own."
+		};
 		return;
 	}
 	snprintf(ret->what, sizeof ret->what, "the code ended it with exit status %d (os._exit, or exit in C code)",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The cold start: pupitre-worker by exec. What the worker is given: 0 /dev/null, 1 and 2 pipes, 3 link, 4 bell, 5 shared memfd,
- * 6 lifeline, 7 memfd for the last words; a session of its own; PUPITRE_PYTHON; no signal blocked or ignored.
+ * 6 lifeline, 7 memfd for the last words; a session of its own; PUPITRE_PYTHON; no signal ignored, only SIGINT blocked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -169,10 +169,11 @@ make_environment(char *python)
 static int
 set_attributes(posix_spawnattr_t *attributes)
 {
-	sigset_t none, all;
-	sigemptyset(&none);
+	sigset_t held, all;
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT); /* until the worker has a handler */
 	sigfillset(&all);
-	int error = posix_spawnattr_setsigmask(attributes, &none);
+	int error = posix_spawnattr_setsigmask(attributes, &held);
 	error |= posix_spawnattr_setsigdefault(attributes, &all);
 	error |= posix_spawnattr_setflags(attributes,
 					  POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
