@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,10 @@ log_line(enum log_level level, const char *format, ...)
 	if (left_out > 0)
 		size += (size_t)snprintf(line + size, 30, " left_out=%u", left_out);
 	line[size++] = '\n';
+	/* Whoever should read this may have stopped to; a line fits what a writable pipe takes without blocking. */
+	struct pollfd reader = { .fd = STDERR_FILENO, .events = POLLOUT };
+	if (poll(&reader, 1, 0) != 1 || (reader.revents & POLLOUT) == 0)
+		return;
 	ssize_t ignored = write(STDERR_FILENO, line, size);
 	(void)ignored;
 }

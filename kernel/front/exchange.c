@@ -82,3 +82,16 @@ exchange_answer(struct front *f, struct request *r, const char *content, size_t 
 	exchange_begin(f, r);
 	exchange_end(f, r, &(struct reply){ .content = { content, size } });
 }
+
+void
+exchange_mention(struct front *f, const char *text)
+{
+	BUF_AUTO content = BUF_INIT;
+	if (f->active == NULL)
+		return;
+	streams_flush(f);
+	buf_append_string(&content, "{\"name\": \"stderr\", \"text\": ");
+	text_append_json(&content, text, strlen(text));
+	buf_append_string(&content, "}");
+	exchange_publish(f, "stream", f->active->wire.parts[WIRE_HEADER], content.data, content.size);
+}

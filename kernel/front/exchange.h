@@ -30,6 +30,9 @@ void exchange_fail(struct front *f, struct request *r, const char *ename, const 
 /* Begin and end in one: a request that the front answers with ready-made content. Consumes r. */
 void exchange_answer(struct front *f, struct request *r, const char *content, size_t size);
 
+/* A line on the standard error of the cell that runs, if one does. */
+void exchange_mention(struct front *f, const char *text);
+
 /* Publish on iopub under a parent (empty: {}). A failure is logged: there is nobody to tell. */
 void exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content,
 		      size_t size);

@@ -49,7 +49,8 @@ struct front {
 	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
 	long long kill_ms;    /* when the stopping worker is killed; 0: never */
 	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
-	bool cut_off;         /* that happened */
+	bool cut_off;         /* that happened, or the worker sent nonsense */
+	bool relay_more;      /* the last turn left frames unread */
 	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
 	int exit_status;
@@ -68,10 +69,12 @@ void front_run(struct front *f);
 
 /* shell.c: a verified message of the shell channel (or one from control that the worker must serve). Consumes r. */
 void shell_accept(struct front *f, struct request *r);
-/* Read everything that waits on the shell channel into the queue. */
-void shell_drain(struct front *f);
+/* Read what waits on the shell channel into the queue, a bounded number of messages. */
+void shell_read(struct front *f);
 /* Begin queued requests while the worker is free. */
 void shell_advance(struct front *f);
+/* The kernel ends: answer the active request and whatever is queued or still in the socket. */
+void shell_answer_rest(struct front *f);
 /* The active request failed with stop_on_error: what was already sent will not run. */
 void shell_open_abort_window(struct front *f);
 

@@ -5,13 +5,11 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
-#include "protocol/text.h"
 
 /* Leave the wish for a request on its way into user code. True when it got there meanwhile and missed the wish. */
 static bool
@@ -43,20 +41,6 @@ interrupt_now(struct front *f)
 	f->report_ms = clock_ms() + FRONT_INTERRUPT_REPORT_MS;
 }
 
-/* A line on the standard error of the cell that runs. */
-static void
-mention(struct front *f, const char *text)
-{
-	BUF_AUTO content = BUF_INIT;
-	if (f->active == NULL)
-		return;
-	streams_flush(f);
-	buf_append_string(&content, "{\"name\": \"stderr\", \"text\": ");
-	text_append_json(&content, text, strlen(text));
-	buf_append_string(&content, "}");
-	exchange_publish(f, "stream", f->active->wire.parts[WIRE_HEADER], content.data, content.size);
-}
-
 void
 interrupt_report(struct front *f)
 {
@@ -68,13 +52,14 @@ interrupt_report(struct front *f)
 		 "first, or the code catches KeyboardInterrupt. Interrupt again, or restart the kernel, which always "
 		 "works.\n",
 		 atomic_load(&f->worker.shared->state.cell));
-	mention(f, text);
+	exchange_mention(f, text);
 }
 
 void
 interrupt_mention_stop(struct front *f)
 {
 	relay_read(f, false); /* what was printed before comes first */
-	mention(f,
+	exchange_mention(
+		f,
 		"The Python of this kernel was stopped by a signal (SIGSTOP or SIGTSTP). Interrupt lets it go on.\n");
 }

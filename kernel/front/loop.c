@@ -60,6 +60,8 @@ next_timeout(const struct front *f)
 static bool
 arm(struct front *f)
 {
+	if (f->relay_more && !output_is_full(&f->output))
+		return true;
 	if (output_is_full(&f->output) && !output_is_stuck(&f->output))
 		return ring_arm(f->worker.shared, 0);
 	return ring_arm(f->worker.shared, f->streams.due_ms == 0 ? 1 : RING_SIZE / 2);
@@ -110,6 +112,8 @@ on_subscription(struct front *f, const struct wire_frame *frame)
 	const char *bytes = frame->data;
 	struct err e = ERR_INIT;
 	BUF_AUTO content = BUF_INIT;
+	if (output_is_full(&f->output))
+		return; /* whoever subscribes and does not read gets no welcomes to keep for him */
 	if (frame->size == 0 || bytes[0] != 1 || frame->size - 1 > LIMIT_TOPIC_SIZE)
 		return;
 	struct wire_frame topic = { bytes + 1, frame->size - 1 };
@@ -165,7 +169,7 @@ on_channels(struct front *f, unsigned ready)
 	if (ready & 1u << CHANNEL_STDIN)
 		on_channel(f, CHANNEL_STDIN, stdinput_accept);
 	if (ready & 1u << CHANNEL_SHELL)
-		shell_drain(f);
+		shell_read(f);
 }
 
 /* The worker has ended: take what it left; if nobody asked it to, say why. */
@@ -174,13 +178,7 @@ on_end(struct front *f)
 {
 	relay_drain(f);
 	if (f->phase == FRONT_STOPPING) {
-		shell_advance(f);
-		if (f->active != NULL) {
-			struct request *r = f->active;
-			f->active = NULL;
-			exchange_fail(f, r, "KernelStopped", "the kernel was shut down");
-		}
-		shell_advance(f);
+		shell_answer_rest(f);
 		f->phase = FRONT_ENDED;
 		return;
 	}

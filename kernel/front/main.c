@@ -4,6 +4,7 @@
  * the worker, serves, and ends as the worker ended. Exit statuses: pupitre-kernel(1).
  */
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@
 #include "protocol/text.h"
 
 #define PROGRAM "pupitre-kernel"
-#define LINGER_MS 1000
+#define LINGER_MS 1000  /* for a subscriber that does not read */
+#define DELIVER_MS 5000 /* for one that does */
 
 enum exit_status { EXIT_CONNECTION = 1, EXIT_USAGE = 2, EXIT_BIND = 3, EXIT_WORKER = 4, EXIT_UNSIGNED = 5 };
 
@@ -166,13 +168,26 @@ greet(void)
 			PROGRAM, front.file.path);
 }
 
+/* Give subscribers that read the chance to get everything, the last error and idle included. */
+static void
+deliver_rest(void)
+{
+	struct output *o = &front.output;
+	long long until = clock_ms() + DELIVER_MS;
+	output_retry(o);
+	while (!output_is_empty(o) && clock_ms() < until && clock_ms() - o->progress_ms < LINGER_MS) {
+		poll(NULL, 0, OUTPUT_RETRY_MS);
+		output_retry(o);
+	}
+}
+
 static void
 release(void)
 {
 	worker_close(&front.worker);
 	request_free(front.active);
 	request_queue_clear(&front.queue);
-	output_retry(&front.output);
+	deliver_rest();
 	output_free(&front.output);
 	session_free(front.session);
 	sockets_close(front.sockets, LINGER_MS);

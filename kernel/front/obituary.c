@@ -266,7 +266,7 @@ obituary_publish(struct front *f)
 		f->active = NULL;
 		reply_error(f, r, &members);
 	}
-	shell_drain(f);
+	shell_read(f);
 	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;) {
 		exchange_begin(f, r);
 		reply_error(f, r, &members);

@@ -16,6 +16,9 @@
 #include "front/front.h"
 
 #define STARTING "{\"execution_state\": \"starting\"}"
+#define FRAMES_AT_ONCE 512 /* in one turn of the loop, so that a worker that floods the link is still interrupted */
+#define FILLS_AT_ONCE 64
+#define DRAIN_MS 500 /* for what a dead worker left; a descendant may still hold its end and go on writing */
 #define RING_RECORDS_MAX (RING_SIZE / sizeof(struct ring_record))
 #define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
 #define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
@@ -170,6 +173,8 @@ static int
 on_bye(struct front *f, const struct frame *frame, struct err *e)
 {
 	(void)e;
+	if (f->phase == FRONT_STOPPING)
+		return 0;
 	f->exit_status = (int)(frame->header.serial & 0xff);
 	f->phase = FRONT_STOPPING;
 	f->kill_ms = clock_ms() + FRONT_IDLE_STOP_MS;
@@ -204,13 +209,14 @@ handle(struct front *f, const struct frame *frame, struct err *e)
 	return err_set(e, ERR_INVALID, "a frame of unknown type %u", frame->header.type);
 }
 
-/* All frames that are whole. */
+/* Frames that are whole, at most *budget of them: 0 when there are no more, 1 when the budget is used up, -1 with *e set. */
 static int
-take_frames(struct front *f, struct err *e)
+take_frames(struct front *f, int *budget, struct err *e)
 {
 	static struct frame frame;
-	int got;
-	while ((got = frame_reader_next(&f->worker.reader, &frame, e)) > 0) {
+	int got = 1;
+	while (*budget > 0 && (got = frame_reader_next(&f->worker.reader, &frame, e)) > 0) {
+		--*budget;
 		if (handle(f, &frame, e) < 0)
 			return -1;
 	}
@@ -222,6 +228,7 @@ distrust(struct front *f, const struct err *e)
 {
 	log_error("event=nonsense reason=\"%s\"", e->text);
 	fd_close(&f->worker.link);
+	f->cut_off = true;
 	worker_signal(&f->worker, SIGKILL);
 }
 
@@ -241,6 +248,31 @@ silence_bell(struct worker *w)
 	(void)ignored;
 }
 
+/* Read the link until it is empty or this turn has done enough: then f->relay_more. */
+static void
+read_link(struct front *f, struct err *e)
+{
+	struct worker *w = &f->worker;
+	int budget = FRAMES_AT_ONCE;
+	f->relay_more = false;
+	for (int fills = 0; w->link >= 0 && !output_is_full(&f->output); fills++) {
+		struct err end = ERR_INIT;
+		int left = take_frames(f, &budget, e);
+		if (left < 0)
+			return;
+		f->relay_more = left > 0 || fills == FILLS_AT_ONCE;
+		if (f->relay_more)
+			return;
+		if (frame_reader_fill(&w->reader, w->link, &end) > 0)
+			continue;
+		if (end.code == ERR_CLOSED)
+			lose_link(f);
+		else if (end.code != ERR_BUSY)
+			*e = end;
+		return;
+	}
+}
+
 void
 relay_read(struct front *f, bool rung)
 {
@@ -248,22 +280,11 @@ relay_read(struct front *f, bool rung)
 	struct err e = ERR_INIT;
 	if (rung)
 		silence_bell(w);
-	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, read the link, and only then take
-	 * the text seen at first. */
+	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, empty the link, and only then
+	 * take the text seen at first. */
 	uint64_t position = ring_position(w->shared);
-	while (w->link >= 0 && !err_is_set(&e) && !output_is_full(&f->output)) {
-		struct err end = ERR_INIT;
-		if (take_frames(f, &e) < 0)
-			break;
-		if (frame_reader_fill(&w->reader, w->link, &end) > 0)
-			continue;
-		if (end.code == ERR_CLOSED)
-			lose_link(f);
-		else if (end.code != ERR_BUSY)
-			e = end;
-		break;
-	}
-	if (!err_is_set(&e) && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
+	read_link(f, &e);
+	if (!err_is_set(&e) && !f->relay_more && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
 		take_ring(f, position, &e);
 	if (err_is_set(&e))
 		distrust(f, &e);
@@ -274,9 +295,12 @@ relay_drain(struct front *f)
 {
 	struct worker *w = &f->worker;
 	struct err e = ERR_INIT;
-	while (w->link >= 0 && take_frames(f, &e) == 0) {
+	worker_signal(w, SIGKILL); /* what is left of its group */
+	for (long long until = clock_ms() + DRAIN_MS; w->link >= 0 && clock_ms() < until;) {
 		struct err end = ERR_INIT;
-		if (frame_reader_fill(&w->reader, w->link, &end) <= 0)
+		int budget = FRAMES_AT_ONCE;
+		int left = take_frames(f, &budget, &e);
+		if (left < 0 || (left == 0 && frame_reader_fill(&w->reader, w->link, &end) <= 0))
 			break;
 	}
 	take_ring(f, UINT64_MAX, &e);

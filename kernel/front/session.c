@@ -198,7 +198,7 @@ transmit(struct session *s, const struct outgoing *out, const struct frame_list 
 	struct err refused = ERR_INIT;
 	if (sockets_send(s->sockets, out->channel, list->frames, list->count, &refused) == 0)
 		return 0;
-	if (refused.code != ERR_CLOSED && refused.code != ERR_BUSY)
+	if ((refused.code != ERR_CLOSED && refused.code != ERR_BUSY) || out->channel == CHANNEL_STDIN)
 		return err_set(e, refused.code, "%s", refused.text);
 	log_warning("event=undeliverable type=%s reason=\"%s\"", out->msg_type, refused.text);
 	return 0;

@@ -38,7 +38,7 @@ struct outgoing {
 	size_t buffer_count;
 };
 
-/* Sign and send. A reply whose client is gone is dropped with a log line. 0, or -1 with *e set (memory, socket). When ret_msg_id is not NULL it
+/* Sign and send. A reply whose client is gone is dropped with a log line; for a question on stdin that is an error. 0, or -1 with *e set (memory, socket). When ret_msg_id is not NULL it
  * gets the message's id (SESSION_MSG_ID_SIZE bytes). */
 #define SESSION_MSG_ID_SIZE 80
 int session_send(struct session *s, const struct outgoing *out, char *ret_msg_id, struct err *e);

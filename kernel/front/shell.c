@@ -6,10 +6,12 @@
  */
 #include <string.h>
 
-#include "base/log.h"
+#include "base/fd.h"
 #include "front/exchange.h"
 #include "front/front.h"
 
+#define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
+#define DRAIN_MS 50
 #define ABORTED "{\"status\": \"aborted\"}"
 
 void
@@ -18,20 +20,39 @@ shell_accept(struct front *f, struct request *r)
 	request_queue_push(&f->queue, r);
 }
 
-void
-shell_drain(struct front *f)
+/* Read at most `count` messages from the shell channel. True: there may be more. */
+static bool
+read_some(struct front *f, int count)
 {
 	struct request *r;
-	while (f->queue.bytes < FRONT_QUEUE_MAX && session_receive(f->session, CHANNEL_SHELL, &r) > 0) {
+	for (int i = 0; i < count; i++) {
+		if (f->queue.bytes >= FRONT_QUEUE_MAX || session_receive(f->session, CHANNEL_SHELL, &r) == 0)
+			return false;
 		if (r != NULL)
 			shell_accept(f, r);
 	}
+	return true;
+}
+
+void
+shell_read(struct front *f)
+{
+	read_some(f, MESSAGES_AT_ONCE);
+}
+
+/* Everything that was sent, as far as can be told: a stranger who sends without end does not hold us up. */
+static void
+drain(struct front *f)
+{
+	long long until = clock_ms() + DRAIN_MS;
+	while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
+		;
 }
 
 void
 shell_open_abort_window(struct front *f)
 {
-	shell_drain(f);
+	drain(f);
 	for (struct request *r = f->queue.first; r != NULL; r = r->next)
 		r->abort = r->abort || request_is(r, "execute_request");
 }
@@ -39,9 +60,10 @@ shell_open_abort_window(struct front *f)
 static void
 abort_request(struct front *f, struct request *r)
 {
-	exchange_begin(f, r);
 	struct wire_frame aborted = { ABORTED, strlen(ABORTED) };
-	exchange_end(f, r, &(struct reply){ .metadata = aborted, .content = aborted });
+	struct reply reply = { .metadata = aborted, .content = aborted };
+	exchange_begin(f, r);
+	exchange_end(f, r, request_wants_reply(r) ? &reply : NULL);
 }
 
 /* Give a request for the worker its serial and remember its header. What the front answers itself needs neither, and would push the
@@ -87,12 +109,17 @@ pass_on(struct front *f, struct request *r)
 static void
 begin(struct front *f, struct request *r)
 {
-	if (f->phase == FRONT_STOPPING || r->abort)
+	if (r->abort) {
 		abort_request(f, r);
-	else if (r->header.subshell_id != NULL)
-		exchange_begin(f, r), exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
-	else if (!control_serve(f, r))
-		pass_on(f, r);
+	} else if (r->header.subshell_id != NULL) {
+		exchange_begin(f, r);
+		exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
+	} else if (!control_serve(f, r)) {
+		if (f->phase == FRONT_STOPPING)
+			abort_request(f, r);
+		else
+			pass_on(f, r);
+	}
 }
 
 void
@@ -101,4 +128,16 @@ shell_advance(struct front *f)
 	while (f->active == NULL && f->queue.first != NULL && f->phase != FRONT_STARTING && f->phase != FRONT_ENDED &&
 	       !output_is_full(&f->output))
 		begin(f, request_queue_pop(&f->queue));
+}
+
+void
+shell_answer_rest(struct front *f)
+{
+	struct request *r = f->active;
+	f->active = NULL;
+	if (r != NULL)
+		exchange_fail(f, r, "KernelStopped", "the kernel was shut down");
+	drain(f);
+	while ((r = request_queue_pop(&f->queue)) != NULL)
+		abort_request(f, r);
 }

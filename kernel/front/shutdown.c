@@ -36,6 +36,7 @@ void
 shutdown_at_once(struct front *f, int status, int signal)
 {
 	worker_signal(&f->worker, SIGKILL);
+	shell_answer_rest(f);
 	f->exit_status = status;
 	f->exit_signal = signal;
 	f->phase = FRONT_ENDED;

@@ -350,7 +350,7 @@ message_free(struct message *m)
 size_t
 message_size(const struct message *m)
 {
-	size_t size = 0;
+	size_t size = m->count * (sizeof(zmq_msg_t) + sizeof(struct wire_frame));
 	for (size_t i = 0; i < m->count; i++)
 		size += zmq_msg_size(&m->parts[i]);
 	return size;

@@ -52,7 +52,7 @@ int sockets_receive(struct sockets *s, enum channel channel, const struct wire_f
 struct message *sockets_keep(struct sockets *s);
 void message_free(struct message *m);
 const struct wire_frame *message_frames(const struct message *m, size_t *ret_count); /* borrowed from m */
-size_t message_size(const struct message *m);                                        /* bytes of all frames */
+size_t message_size(const struct message *m);                                        /* bytes of memory it takes */
 
 /* Send a message without waiting. 0, or -1 with ERR_BUSY (queue of a peer full: iopub keeps the message ours), ERR_CLOSED (no such
  * peer any more), ERR_SYSTEM, ERR_MEMORY. All or nothing. Copies the frames. */

@@ -7,14 +7,17 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "front/exchange.h"
 #include "front/front.h"
+
+#define STALE_MAX 1024
 
 /* Answers that were sent before the question cannot be answers to it. */
 static void
 drop_stale(struct front *f)
 {
 	struct request *r;
-	while (session_receive(f->session, CHANNEL_STDIN, &r) > 0)
+	for (int i = 0; i < STALE_MAX && session_receive(f->session, CHANNEL_STDIN, &r) > 0; i++)
 		request_free(r);
 }
 
@@ -32,8 +35,11 @@ stdinput_ask(struct front *f, uint32_t serial, const struct wire_frame *content)
 		.parent = f->active->wire.parts[WIRE_HEADER],
 		.content = *content,
 	};
-	if (session_send(f->session, &out, f->input_id, &e) < 0)
-		log_error("event=lost type=input_request reason=\"%s\"", e.text);
+	if (session_send(f->session, &out, f->input_id, &e) < 0) {
+		log_warning("event=lost type=input_request reason=\"%s\"", e.text);
+		exchange_mention(f, "The code asks for input, but this client does not listen on its stdin channel. "
+				    "Interrupt to go on.\n");
+	}
 }
 
 /* Whether the message answers the open question. Clients that fill in no parent are believed. */

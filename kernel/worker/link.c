@@ -125,8 +125,12 @@ send_all(struct outgoing *o)
 		PyThreadState *py_state = PyEval_SaveThread();
 		failure = push_waiting(o);
 		PyEval_RestoreThread(py_state);
-		if (failure == EAGAIN && PyErr_CheckSignals() < 0)
+		if (failure != EAGAIN)
 			break;
+		/* Nothing is out yet. A signal's handler may send, too. */
+		pthread_mutex_unlock(&sending);
+		if (PyErr_CheckSignals() < 0 || lock_sending() < 0)
+			return -1;
 	}
 	pthread_mutex_unlock(&sending);
 	if (failure == 0)
