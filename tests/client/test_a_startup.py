@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from launch import Kernel, connection_content, free_ports
 from raw import CHANNELS, Client, block
 from test_c_connection import USAGE, attempt, refused

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from launch import Kernel, connection_content
 from raw import CHANNELS, Client, within
 

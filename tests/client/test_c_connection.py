@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from launch import Kernel, command, connection_content, environment, free_ports
 from raw import CHANNELS, Connection, Content
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-
 from launch import Kernel
 from raw import DELIMITER, Client, Content, encode
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from launch import Kernel
 from raw import Client, Content, block
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-
 from launch import Kernel
 from raw import Client, block
 

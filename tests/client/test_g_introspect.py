@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import pytest
-
 from raw import Client, Content, Result
 
 

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-
 from launch import Kernel
 from procs import time_until_gone
 from raw import Client, Result, block, within

@@ -2,7 +2,6 @@
 """Specification table, section I, and hazard P20: input() and getpass()."""
 
 import pytest
-
 from launch import Kernel
 from raw import Client, Message, Result, within
 

@@ -14,7 +14,6 @@ import pytest
 from jupyter_client import AsyncKernelManager, BlockingKernelClient, KernelManager, MultiKernelManager
 from jupyter_client.ioloop import AsyncIOLoopKernelManager
 from jupyter_client.manager import start_new_kernel
-
 from procs import Process, family, time_until_gone
 
 KERNEL = os.environ.get("TEST_KERNEL", "pupitre")

@@ -5,7 +5,6 @@ import re
 import time
 
 import pytest
-
 from launch import Kernel
 from raw import Client, block, within
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from launch import Kernel, command, connection_content, environment
 from procs import Process, family, time_until_gone
 from raw import Client, Connection, Result, block

@@ -4,7 +4,6 @@
 import base64
 
 import pytest
-
 from raw import Client, block
 
 

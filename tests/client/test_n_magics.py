@@ -4,7 +4,6 @@
 import os
 
 import pytest
-
 from launch import Kernel
 from raw import Client
 

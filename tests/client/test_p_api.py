@@ -2,7 +2,6 @@
 """Specification table, section P: what libraries look for."""
 
 import pytest
-
 from raw import Client, block
 
 TRUE = [
