@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Issue 3, point 7, and the design's life and death: a kernel that dies says why, and leaves nothing behind."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -150,6 +151,40 @@ def test_life_out_of_memory_under_rlimit(launch: Launch) -> None:
     if not kernel.dead():
         client.ok("del blocks")
         assert client.ok("1").text == "1"
+
+
+def memory_cgroup(limit: int) -> Path | None:
+    """A new cgroup whose processes may use `limit` bytes together; None where this user may not make one."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    for _, controllers, own in (line.split(":", 2) for line in lines):
+        if controllers not in ("", "memory"):
+            continue
+        root = Path("/sys/fs/cgroup", controllers, own.lstrip("/"))
+        path = root / f"pupitre-test-{os.getpid()}"
+        try:
+            path.mkdir()
+            (path / ("memory.limit_in_bytes" if controllers else "memory.max")).write_text(str(limit))
+        except OSError:
+            if path.exists():
+                path.rmdir()
+            continue
+        return path
+    return None
+
+
+CGROUP = memory_cgroup(400 << 20)
+if CGROUP is not None:  # as root, or where the user's own cgroup was delegated
+    atexit.register(CGROUP.rmdir)
+
+    def test_life_out_of_memory_in_a_cgroup(launch: Launch) -> None:
+        """The system kills the worker without a word; the front asks the cgroup, which holds both, and says it."""
+        kernel = launch(prefix=["sh", "-c", f'echo $$ >{CGROUP}/cgroup.procs; exec "$@"', "sh"])
+        result = kernel.client().run(
+            "blocks = []\nwhile True: blocks.append(bytearray(b'x' * (16 << 20)))", deadline=60
+        )
+        assert result.status == "error"
+        assert "out of memory" in notice(result)
+        kernel.wait_exit()
 
 
 def test_life_exec_by_the_user(fresh: Client, kernel: Kernel) -> None:
