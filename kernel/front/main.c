@@ -145,7 +145,7 @@ prepare(void)
 	front.sockets = sockets_open(&front.connection, &e);
 	if (front.sockets == NULL)
 		return complain(EXIT_BIND, &e);
-	bool changed = memcmp(given, front.connection.ports, sizeof given) != 0;
+	bool changed = !connection_same_ports(&front.connection, given);
 	if (connfile_write(&front.file, &front.connection, changed, &e) < 0)
 		return complain(EXIT_CONNECTION, &e);
 	output_init(&front.output, front.sockets);
