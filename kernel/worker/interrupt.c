@@ -104,6 +104,17 @@ install_handler(void)
 	sigaction(SIGINT, &action, NULL);
 }
 
+/* Learn Python's own handler in C, and have it replaced by ours from now on: signal.signal(), which asyncio.run() calls, would
+ * otherwise take away the nudge. Handlers in Python run all the same. */
+static void
+replace_python_handler(void)
+{
+	struct sigaction python;
+	if (sigaction(SIGINT, NULL, &python) == 0)
+		lifeline_replace_handler(SIGINT, python.sa_handler, on_sigint);
+	install_handler();
+}
+
 static void
 hold_handler(void)
 {
@@ -131,7 +142,7 @@ interrupt_init(void)
 	if (py_result == NULL)
 		return -1;
 	Py_DECREF(py_result);
-	install_handler();
+	replace_python_handler();
 	return 0;
 }
 

@@ -26,6 +26,11 @@ static pid_t worker; /* 0 until the lifeline is watched; children have another p
 static mask_function real_mask;
 static action_function real_action;
 
+/* See lifeline_replace_handler. */
+static int replaced_signal;
+static void (*replaced)(int);
+static void (*replacement)(int);
+
 static void
 kill_everything(void)
 {
@@ -81,7 +86,22 @@ sigaction(int signum, const struct sigaction *action, struct sigaction *before)
 		errno = EINVAL;
 		return -1;
 	}
+	struct sigaction other;
+	if (replaced != NULL && signum == replaced_signal && action != NULL && action->sa_handler == replaced &&
+	    is_worker()) {
+		other = *action;
+		other.sa_handler = replacement;
+		action = &other;
+	}
 	return real_action(signum, action, before);
+}
+
+void
+lifeline_replace_handler(int signum, void (*handler)(int), void (*by)(int))
+{
+	replaced_signal = signum;
+	replaced = handler;
+	replacement = by;
 }
 
 int

@@ -49,8 +49,12 @@ nudge_begin(void)
 	arm(FIRST_MS);
 }
 
+/* Disarmed too: a nudge that came late would end a signal.pause() of the next cell. */
 void
 nudge_end(void)
 {
+	if (left == 0)
+		return;
 	left = 0;
+	arm(0);
 }

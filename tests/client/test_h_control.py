@@ -65,6 +65,39 @@ def test_h_interrupt_ends_blocking_code(
     assert client.ok("1").text == "1"
 
 
+# The interrupt comes when Python has last looked for signals and the system call has not begun.
+JUST_BEFORE_SLEEP = """
+import ctypes, operator, signal, time
+from functools import partial
+list(map(operator.call, [partial(ctypes.CDLL(None)["raise"], signal.SIGINT), partial(time.sleep, 60)]))
+"""
+
+
+@pytest.mark.parametrize("code", ["", "import signal; signal.signal(signal.SIGINT, lambda *_: 1 / 0)"])
+def test_h_interrupt_just_before_a_system_call_ends_it(client: Client, code: str) -> None:
+    with within(3):
+        result = client.run(code + JUST_BEFORE_SLEEP)
+    assert result.content["ename"] == ("ZeroDivisionError" if code else "KeyboardInterrupt")
+
+
+def test_h_interrupt_leaves_nothing_to_the_next_system_call(client: Client, shared_kernel: Kernel) -> None:
+    code = """
+import signal
+rang = []
+signal.signal(signal.SIGALRM, lambda *_: rang.append(1))
+try:
+    print('ready', flush=True)
+    while True: pass
+except KeyboardInterrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.pause()
+rang
+"""
+    cell = client.begin(code)
+    shared_kernel.interrupt()
+    assert client.collect(cell, begun=True).text == "[1]"
+
+
 @INTERRUPTS
 def test_h_interrupt_ends_await(client: Client, shared_kernel: Kernel, interrupt: Callable[..., None]) -> None:
     """BUG in ipykernel: the loop is not woken."""
@@ -91,10 +124,12 @@ def test_h_interrupt_ends_blocking_code_in_an_await_cell(
 
 @INTERRUPTS
 def test_h_interrupt_ends_asyncio_run(client: Client, shared_kernel: Kernel, interrupt: Callable[..., None]) -> None:
+    """asyncio.Runner raises CancelledError where the interrupt comes before it has set its count of them to 0."""
     cell = client.begin("import asyncio; " + READY + "asyncio.run(asyncio.sleep(60))")
     with within(1):
         interrupt(shared_kernel, client)
-        interrupted(client.collect(cell, begun=True))
+        result = client.collect(cell, begun=True)
+    assert result.status == "error" and result.content["ename"] in ("KeyboardInterrupt", "CancelledError")
     assert client.ok("1").text == "1"
 
 
