@@ -130,7 +130,8 @@ struct nursery_answer {
 };
 _Static_assert(sizeof(struct nursery_answer) == 56, "fixed");
 
-/* The header of the payload memfd. `count` NUL-terminated strings of the environment follow, `size` bytes in all. */
+/* The header of the payload memfd. `count` NUL-terminated NAME=VALUE strings of the environment follow, `size` bytes without this
+ * header, to the end of the file. */
 struct nursery_payload {
 	uint32_t magic, version;
 	uint32_t umask, count;
@@ -156,6 +157,7 @@ struct nursery_placement {
 	uint32_t coredump_filter;
 	uint32_t personality;
 	uint64_t cpus[NURSERY_CPUS / 64];
+	uint64_t cap_bounding;               /* CapBnd of the caller's /proc/PID/status; its other capability sets must be empty unless it is root's */
 	uint32_t cgroup_count;               /* descriptors of cgroup.procs files, open for writing, after the NURSERY_FD_COUNT */
 	uint32_t keep_identity;              /* per-user mode: uid, gid and groups are ours already; change nothing of them */
 };
