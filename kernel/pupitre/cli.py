@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command `pupitre`: version, install, doctor. The kernel itself is another program, pupitre-kernel."""
+"""The command `pupitre`: version, install, doctor, nursery. The kernel itself is another program, pupitre-kernel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pupitre import doctor, install, version
+from pupitre.nursery import cli as nursery
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     install.add_parser(commands)
     doctor.add_parser(commands)
+    nursery.add_parser(commands)
     return top
 
 

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`pupitre nursery`: start a nursery in the foreground, or ask a running one: status, drain, reload.
+
+Starting means: check what can be checked, then become pupitre-nursery (exec), which knows nothing of files and options
+but what stands on its command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import sys
+from typing import Any, NoReturn
+
+from pupitre.nursery import preflight, settings, status
+from pupitre.nursery.settings import OPTIONS, TRICKS, Settings, Wrong
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+PREFIX = "option_"  # of argparse's names for OPTIONS, which would collide with words of Python
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder unless it is there; its parent must be. Raises Wrong."""
+    try:
+        os.mkdir(path, mode)
+        os.chmod(path, mode)  # whatever the umask
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Wrong(f"cannot make the folder {path}: {error.strerror}") from None
+
+
+def prepare_folders(chosen: Settings) -> None:
+    """Make the socket's folder and the template's home, or make sure that those there are ours. Raises Wrong."""
+    folder = os.path.dirname(chosen.socket)
+    make_folder(folder, 0o755 if chosen.system else 0o700)
+    try:
+        found = os.stat(folder)
+        others = stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or others:
+            raise Wrong(f"others could replace the socket in {folder}: it must be yours, and writable by nobody else")
+        make_folder(chosen.home, 0o700)
+        found = os.lstat(chosen.home)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise Wrong(f"{chosen.home} is in the way: it must be a folder of your own")
+        os.chmod(chosen.home, 0o700)
+    except OSError as error:
+        raise Wrong(f"{error.filename}: {error.strerror}") from None
+
+
+def template_settings(chosen: Settings, imports: list[str]) -> str:
+    """The JSON that pupitre-template gets."""
+    return json.dumps(
+        {
+            "imports": imports,
+            "rehearsal": chosen.rehearsal,
+            "tricks": {trick: trick not in chosen.without for trick in TRICKS},
+            "log_level": chosen.log_level or "warning",
+            "threads_ok": False,
+        }
+    )
+
+
+def command_line(chosen: Settings, listener: str, template: str, imports: list[str]) -> list[str]:
+    """The arguments of pupitre-nursery, its own path first."""
+    arguments = [listener, "--socket", chosen.socket, "--template", template, "--python", chosen.python]
+    arguments += ["--settings", template_settings(chosen, imports), "--home", chosen.home]
+    if chosen.system:
+        arguments.append("--system")
+    if chosen.log_level is not None:
+        arguments += ["--log-level", chosen.log_level]
+    for name, number in chosen.limits.items():
+        arguments += [f"--{name}", str(number)]
+    return arguments
+
+
+def prepare(options: argparse.Namespace, given: dict[str, Any]) -> list[str]:
+    """Everything before exec. Raises Wrong."""
+    if options.system and os.geteuid() != 0:
+        raise Wrong("--system needs root: without it you get a nursery of your own")
+    chosen = settings.resolve(given, options.system, options.config)
+    listener = settings.find_libexec("pupitre-nursery", "PUPITRE_NURSERY_BIN")
+    template = settings.find_libexec("pupitre-template", "PUPITRE_TEMPLATE_BIN", beside=listener)
+    if chosen.rehearsal is not None:
+        preflight.check_notebook(chosen.rehearsal)
+    if chosen.system:  # before anything of it runs
+        preflight.check_trust(chosen, (listener, template), preflight.Python((0, 0), "", [], {}))
+    python = preflight.probe(chosen.python, chosen.imports)
+    preflight.check_version(chosen, python)
+    imports = preflight.choose_imports(chosen, python)
+    if chosen.system:
+        preflight.check_trust(chosen, (listener, template), python)
+    prepare_folders(chosen)
+    return command_line(chosen, listener, template, imports)
+
+
+def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
+    """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
+    arguments = prepare(options, given)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(arguments[0], arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The command; its exit status."""
+    given = {
+        name[len(PREFIX) :].replace("_", "-"): value for name, value in vars(options).items() if name.startswith(PREFIX)
+    }
+    try:
+        if options.action is None:
+            start(options, given)
+        if given.keys() - {"socket"} or options.system or options.config is not None:
+            raise Wrong(f"{options.action} takes no option of a nursery's start but --socket")
+        socket = settings.read_command_line(given).get("socket")
+        return status.ACTIONS[options.action](socket, options)
+    except Wrong as error:
+        print(f"pupitre nursery: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except OSError as error:
+        print(f"pupitre nursery: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def add_option(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare an option of OPTIONS; where it is not given it does not appear."""
+    option = OPTIONS[name]
+    parser.add_argument(
+        f"--{name}",
+        dest=PREFIX + name.replace("-", "_"),
+        action="append" if option.many else "store",
+        metavar=option.metavar,
+        default=argparse.SUPPRESS,
+        help=option.help,
+    )
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "nursery",
+        help="keep a warm Python that kernels are forked from, or ask a running one",
+        description="Run a nursery in the foreground: it warms a Python and forks kernels from it. "
+        "Options go before what a file says, and the file before defaults; pupitre-nursery(1).",
+        epilog="exit codes: 0 done, or ready; 1 it did not work, or is not ready; 2 usage or a bad file; "
+        "3 no nursery listens",
+    )
+    parser.add_argument("--system", action="store_true", help="serve all users of the machine (root)")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file, instead of the usual one")
+    for name in OPTIONS:
+        add_option(parser, name)
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(title="asking a running nursery", dest="action", metavar="ACTION")
+    for name, text in status.HELP.items():
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        add_option(action, "socket")
+        if name == "status":
+            action.add_argument("--json", action="store_true", help="for programs")

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The part of kernel/nursery/messages.h that the command line speaks: questions to a listener and its answers.
+
+Formats, numbers and sentences repeat the header and reasons.c; tests/nursery_cli compares them with C's.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from pupitre import version
+
+MAGIC: Final = 0x4E505550
+VERSION: Final = 1
+SOCKET: Final = "pupitre/nursery.sock"  # below $XDG_RUNTIME_DIR
+SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
+SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
+BUILD_SUFFIX: Final = "/1"
+TEMPLATES_MAX: Final = 4
+
+HEADER: Final = struct.Struct("@IHHQ")  # magic, version, op, id: how every datagram begins
+REQUEST: Final = struct.Struct("@IHHQ32s4Q6Q")
+ANSWER: Final = struct.Struct("@IHHQiiHHI3Q")
+TEMPLATE_STATUS: Final = struct.Struct("@iI2Q4Q232s")
+
+
+class Op(IntEnum):
+    """enum nursery_op, as far as the command line goes."""
+
+    STATUS = 2
+    DRAIN = 3
+    RELOAD = 4
+    REFUSED = 18
+    DONE = 20
+
+
+class TemplateState(IntEnum):
+    """enum nursery_template_state."""
+
+    NONE = 0
+    BUILDING = 1
+    READY = 2
+    OLD = 3
+    UNFIT = 4
+
+
+# enum nursery_reason in its order: the enumerator without its prefix, and the sentence of reasons.c.
+REASONS: Final = {
+    "OK": "nothing is wrong",
+    "BAD_REQUEST": "the request was malformed",
+    "BAD_BUILD": "the nursery is another version of Pupitre",
+    "NOT_ALLOWED": "this user may not use this nursery",
+    "TOO_MANY": "this user has as many kernels, or starts them as often, as the nursery allows",
+    "FULL": "the nursery has as many kernels as it may",
+    "NOT_READY": "the nursery has no warm Python yet",
+    "DRAINING": "the nursery is being drained",
+    "OTHER_PYTHON": "the kernel wants another interpreter or virtual environment than the nursery's",
+    "STALE": "packages changed since the nursery's Python was warmed",
+    "THREADS": "the warm Python has threads",
+    "NO_MEMORY": "the machine could not fork",
+    "OTHER_NAMESPACE": "the kernel runs in other namespaces (a container) than the nursery",
+    "OTHER_LABEL": "the kernel has another security label than the nursery",
+    "SECCOMP": "the kernel is under a seccomp filter that the nursery is not under",
+    "NO_NEW_PRIVS": "no_new_privs of the kernel and of the nursery differ",
+    "OTHER_ROOT": "the kernel has another root directory than the nursery",
+    "GROUPS": "the user is in more groups than a request can carry",
+    "CGROUP": "the kernel's cgroup cannot be joined",
+    "PLACEMENT": "something about the kernel's process cannot be reproduced",
+    "ENVIRONMENT": "an environment variable changes the interpreter itself",
+    "TEMPLATE_DIED": "the warm Python died",
+    "NO_NURSERY": "no nursery listens",
+    "NO_ANSWER": "the nursery did not answer in time",
+}
+
+STATUS: Final = struct.Struct(f"@IHHQi3I4Q2I{len(REASONS)}Q")  # TEMPLATES_MAX times TEMPLATE_STATUS follow
+STATUS_SIZE: Final = STATUS.size + TEMPLATES_MAX * TEMPLATE_STATUS.size
+ROW: Final = struct.Struct("@IHHQiIQII")
+
+
+def reason_text(reason: int) -> str:
+    """One sentence for administrators, without a full stop; what nursery_reason_text says."""
+    sentences = list(REASONS.values())
+    return sentences[reason] if 0 <= reason < len(sentences) else "an unknown reason"
+
+
+class Malformed(Exception):
+    """A datagram that is not of this protocol; the text says what about it."""
+
+
+class Answer(NamedTuple):
+    """struct nursery_answer, as far as it concerns the command line: DONE, or REFUSED and why."""
+
+    op: int
+    id: int
+    reason: int
+
+
+class Template(NamedTuple):
+    """struct nursery_template_status."""
+
+    pid: int
+    state: TemplateState
+    age: int  # seconds
+    forks: int
+    text: str  # the fingerprint, or why it is unfit
+
+
+class Status(NamedTuple):
+    """struct nursery_status."""
+
+    pid: int
+    draining: bool
+    per_user: bool
+    uptime: int  # seconds
+    forks: int
+    refusals: int
+    live: int
+    fork_p50: int  # microseconds, of the newest 256
+    fork_p95: int
+    refused: dict[str, int]  # by the names in REASONS; those that happened
+    templates: list[Template]
+
+
+class Row(NamedTuple):
+    """struct nursery_row: one worker."""
+
+    pid: int
+    uid: int
+    age: int  # seconds
+    stopped: bool
+
+
+def request(op: Op, number: int) -> bytes:
+    """A struct nursery_request that asks for STATUS, DRAIN or RELOAD."""
+    build = (version() + BUILD_SUFFIX).encode("ascii")
+    return REQUEST.pack(MAGIC, VERSION, op, number, build, *[0] * 10)
+
+
+def text_of(field: bytes) -> str:
+    """A NUL-terminated field; what is not printable ASCII becomes "?"."""
+    raw = field.split(b"\0", 1)[0].decode("ascii", "replace")
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in raw)
+
+
+def status_of(datagram: bytes) -> Status:
+    """A struct nursery_status whose header was looked at."""
+    _, _, _, _, pid, draining, per_user, count, up, forks, refusals, live, p50, p95, *refused = STATUS.unpack_from(
+        datagram
+    )
+    if count > TEMPLATES_MAX:
+        raise Malformed(f"{count} templates")
+    templates = []
+    for i in range(count):
+        pid_, state, age, forks_, _, _, _, _, text = TEMPLATE_STATUS.unpack_from(
+            datagram, STATUS.size + i * TEMPLATE_STATUS.size
+        )
+        if state not in TemplateState.__members__.values():
+            raise Malformed(f"a template in state {state}")
+        templates.append(Template(pid_, TemplateState(state), age, forks_, text_of(text)))
+    by_name = {name: number for name, number in zip(REASONS, refused, strict=True) if number}
+    return Status(pid, bool(draining), bool(per_user), up, forks, refusals, live, p50, p95, by_name, templates)
+
+
+def decode(datagram: bytes) -> Answer | Status | Row:
+    """What a listener sent. Raises Malformed."""
+    if len(datagram) < HEADER.size:
+        raise Malformed(f"{len(datagram)} bytes")
+    magic, version_, op, number = HEADER.unpack_from(datagram)
+    if magic != MAGIC:
+        raise Malformed("not a nursery's magic number")
+    if version_ != VERSION:
+        raise Malformed(f"version {version_} of the protocol, not {VERSION}")
+    if len(datagram) == ANSWER.size:
+        return Answer(op, number, ANSWER.unpack(datagram)[6])
+    if op == Op.STATUS and len(datagram) == STATUS_SIZE:
+        return status_of(datagram)
+    if op == Op.STATUS and len(datagram) == ROW.size:
+        _, _, _, _, pid, uid, age, stopped, _ = ROW.unpack(datagram)
+        return Row(pid, uid, age, bool(stopped))
+    raise Malformed(f"{len(datagram)} bytes with operation {op}")
