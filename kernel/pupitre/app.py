@@ -15,6 +15,7 @@ from typing import Any
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.profiledir import ProfileDir
 from IPython.core.shellapp import InteractiveShellApp, shell_aliases, shell_flags
+from IPython.paths import get_ipython_dir
 from traitlets import Bool, Instance, Integer, TraitError, Type, Unicode
 from traitlets.config import Config
 
@@ -86,8 +87,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Parse options and configuration, make the shell. TraitError for a value that does not fit."""
-        # A cell must never wait for a window that nobody can see.
-        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        self._use_inline_plots()
         try:
             super().initialize(argv)
         except (OSError, SystemExit) as error:
@@ -99,6 +99,34 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
             self.config["IPKernelApp"] = Config()
         self.init_path()
         self.init_shell()
+
+    def has_configuration(self) -> bool:
+        """Whether the user's profile (not the system's) configures anything. For an application that a template made."""
+        place = os.path.join(get_ipython_dir(), f"profile_{self.profile}")
+        names = {os.path.splitext(name)[0] for name in ("ipython_config.py", *self.config_files)}
+        return any(os.path.exists(os.path.join(place, name + end)) for name in names for end in (".py", ".json"))
+
+    def move_in(self) -> None:
+        """Make an application and shell that a template initialized without options or configuration this user's: what
+        initialize() takes from the environment, the home directory and the working directory.
+        """
+        self._use_inline_plots()
+        self.profile_dir = None
+        try:
+            self.ipython_dir = get_ipython_dir()
+            self.init_profile_dir()
+        except (OSError, SystemExit) as error:
+            self._use_temporary_directory(error)
+            self.init_profile_dir()
+        self.init_config_files()
+        self.init_path()
+        self.shell.tempdirs[:0] = self._temporary
+        self.shell.move_in(self.ipython_dir, self.profile_dir)
+
+    @staticmethod
+    def _use_inline_plots() -> None:
+        """A cell must never wait for a window that nobody can see."""
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
     def _use_temporary_directory(self, error: BaseException) -> None:
         """The home directory is missing, full or read-only: work without it, and say so."""

@@ -20,6 +20,7 @@ from .info import kernel_info
 from .jsonout import encode
 from .kernel import IPythonKernel
 from .loop import Loop, let_cells_run_loops
+from .shell import ZMQInteractiveShell
 from .streams import OutStream
 
 LOG = logging.getLogger("pupitre")
@@ -34,9 +35,11 @@ def main(start_json: bytes) -> int:
     """Serve one kernel. `start_json`: the content of the START frame. Returns the exit status of the process."""
     start = loads(start_json)
     sys.argv = list(start.get("argv") or [""])
-    sys.stdout, sys.stderr = OutStream(1), OutStream(2)
+    forked = IPKernelApp.initialized()
+    if not forked:
+        sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     try:
-        app = build(start, Loop())
+        app = move_in(start, Loop()) if forked else build(start, Loop())
     except BAD_OPTIONS as error:
         text = " ".join(str(error).split())
         os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
@@ -59,15 +62,38 @@ def main(start_json: bytes) -> int:
     return leave(kernel)
 
 
-def build(start: dict[str, Any], loop: Loop) -> IPKernelApp:
-    """The application with its shell and kernel, ready to serve."""
-    imports.install()
+def move_in(start: dict[str, Any], loop: Loop) -> IPKernelApp:
+    """As build(), in a worker that was forked from a template: the application is there and becomes this user's.
+
+    A user with options or configuration of their own gets a new one, because both take effect while it is built.
+    """
+    app: IPKernelApp = IPKernelApp.instance()
+    if start.get("arguments") or app.has_configuration():
+        for made in (IPKernelApp, IPythonKernel, ZMQInteractiveShell):
+            made.clear_instance()
+        return build(start, loop)
     let_cells_run_loops(loop)
-    app = IPKernelApp.instance()
-    app.kernel = IPythonKernel.instance(parent=app, loop=loop)
+    app.kernel.loop = loop
+    introduce(app, start)
+    app.move_in()
+    return app
+
+
+def introduce(app: IPKernelApp, start: dict[str, Any]) -> None:
+    """Which kernel this is."""
     app.kernel.ident = start.get("ident", "")
     app.kernel.session.session = start.get("session", "")
     app.connection_file = start.get("connection_file", "")
+
+
+def build(start: dict[str, Any], loop: Loop | None) -> IPKernelApp:
+    """The application with its shell and kernel, ready to serve. `loop`: None in a template."""
+    imports.install()
+    if loop is not None:
+        let_cells_run_loops(loop)
+    app = IPKernelApp.instance()
+    app.kernel = IPythonKernel.instance(parent=app, loop=loop)
+    introduce(app, start)
     app.initialize(list(start.get("arguments") or []))
     app.kernel.begin(app.shell)
     return app

@@ -8,6 +8,7 @@ full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
 import atexit
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import history as ipython_history
@@ -57,6 +58,11 @@ class HistoryManager(ipython_history.HistoryManager):
             atexit.unregister(self.save_thread.stop)  # IPython 8 joins it there
         self.save_thread = None
         self.using_thread = False
+
+    def move_in(self) -> None:
+        """The database and the working directory are another user's than those of the template that made this."""
+        self.hist_file = self._get_hist_file_name()
+        self.dir_hist[:] = [Path.cwd()]
 
     # Opening: `db` and `session_number` come into being when somebody reads them.
 

@@ -50,9 +50,12 @@ class IPythonKernel(SingletonConfigurable):
     shell: ZMQInteractiveShell
     shell_handlers: dict[str, Handler]
 
-    def __init__(self, loop: Loop, **kwargs: Any) -> None:
+    loop: Loop
+
+    def __init__(self, loop: Loop | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.loop = loop
+        if loop is not None:  # a template has none: descriptors must not be shared by its children
+            self.loop = loop
         self.control_handlers: dict[str, Handler] = {}  # control is the front's; here for those who add to it
         self.shell_handlers = {}
         self.ident = ""

@@ -20,6 +20,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.page import as_hook
 from IPython.core.payloadpage import page as payload_page
+from IPython.utils.path import get_home_dir
 from traitlets import Any as AnyTrait
 from traitlets import Bool, CBool, Instance, Type, default, observe
 
@@ -130,6 +131,18 @@ class ZMQInteractiveShell(InteractiveShell):
     def init_user_ns(self) -> None:
         super().init_user_ns()
         session = os.environ.get("JPY_SESSION_NAME")  # the notebook's path, from the Jupyter server
+        if session:
+            self.user_ns["__session__"] = self.user_ns_hidden["__session__"] = session
+
+    def move_in(self, ipython_dir: str, profile_dir: Any) -> None:
+        """Take what __init__ took from the template's environment and directories from the user's."""
+        self.init_environment()
+        self.ipython_dir, self.profile_dir = ipython_dir, profile_dir
+        self.starting_dir, self.home_dir = os.getcwd(), get_home_dir()
+        self.logger.home_dir = self.home_dir
+        self._db = None
+        self.history_manager.move_in()
+        session = os.environ.get("JPY_SESSION_NAME")
         if session:
             self.user_ns["__session__"] = self.user_ns_hidden["__session__"] = session
 

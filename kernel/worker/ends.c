@@ -50,6 +50,7 @@ ends_take(struct err *e)
 			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program",
 				       fd);
 	}
+	shared_unmap(ends.shared);
 	ends.shared = shared_map(SHARED_FD, e);
 	if (ends.shared == NULL)
 		return -1;
@@ -65,6 +66,22 @@ ends_take(struct err *e)
 		return err_system(e, "eventfd");
 	ends.wake = move_high(wake, e);
 	return err_is_set(e) ? -1 : 0;
+}
+
+int
+ends_imagine(struct err *e)
+{
+	void *private = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (private == MAP_FAILED)
+		return err_memory(e);
+	ends.shared = private;
+	return 0;
+}
+
+bool
+ends_connected(void)
+{
+	return ends.link >= 0;
 }
 
 const struct ends *

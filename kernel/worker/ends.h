@@ -7,6 +7,7 @@
 #ifndef PUPITRE_WORKER_ENDS_H
 #define PUPITRE_WORKER_ENDS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -23,6 +24,13 @@ struct ends {
 
 /* Take descriptors 3 to 7 over. 0, or -1 when they are not what pupitre-kernel hands down. */
 int ends_take(struct err *e);
+
+/* A template has no ends yet: no descriptors, and a state page and ring in memory of its own that nobody reads. The child calls
+ * ends_take. 0, or -1 with ERR_MEMORY. */
+int ends_imagine(struct err *e);
+
+/* Whether somebody is at the other end: false in a template, whose frames and output go nowhere. */
+bool ends_connected(void);
 
 /* Borrowed, for the life of the process. In a forked child the descriptors but `crash` are -1 and `shared` is private memory. */
 const struct ends *ends_get(void);

@@ -109,9 +109,10 @@ install_handler(void)
 static void
 replace_python_handler(void)
 {
-	struct sigaction python;
-	if (sigaction(SIGINT, NULL, &python) == 0)
-		lifeline_replace_handler(SIGINT, python.sa_handler, on_sigint);
+	static struct sigaction python;
+	if (python.sa_handler == NULL && sigaction(SIGINT, NULL, &python) < 0)
+		return;
+	lifeline_replace_handler(SIGINT, python.sa_handler, on_sigint);
 	install_handler();
 }
 
@@ -127,6 +128,10 @@ int
 interrupt_init(void)
 {
 	main_thread = pthread_self();
+	if (py_default_handler != NULL) { /* a template did the rest before it forked us */
+		replace_python_handler();
+		return 0;
+	}
 	PyObject *py_module = PyImport_ImportModule("_signal");
 	if (py_module == NULL)
 		return -1;

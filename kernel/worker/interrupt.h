@@ -12,7 +12,8 @@
 #include "compat.h"
 #include "link/state.h"
 
-/* Take SIGINT over from Python, whose level of it is signal.default_int_handler. Main thread. 0, or -1 with an exception. */
+/* Take SIGINT over from Python, whose level of it is signal.default_int_handler. Main thread; once in a template and again in what it
+ * forked. 0, or -1 with an exception. */
 int interrupt_init(void);
 
 /* The state words as they were before something was entered, to be handed to the matching leave. */

@@ -19,7 +19,7 @@
 typedef int (*mask_function)(int, const sigset_t *, sigset_t *);
 typedef int (*action_function)(int, const struct sigaction *, struct sigaction *);
 
-static pid_t front;  /* our parent at start */
+static pid_t front;  /* our parent at start; 0: it is not our parent */
 static pid_t worker; /* 0 until the lifeline is watched; children have another pid and may do as they please */
 
 /* libc's own, looked up before any user code runs. */
@@ -46,7 +46,7 @@ on_hang_up(int signum)
 	(void)signum;
 	int saved = errno;
 	struct pollfd p = { .fd = ends_get()->lifeline };
-	if (getppid() != front || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0))
+	if ((front != 0 && getppid() != front) || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0))
 		kill_everything();
 	errno = saved;
 }
@@ -105,16 +105,16 @@ lifeline_replace_handler(int signum, void (*handler)(int), void (*by)(int))
 }
 
 int
-lifeline_watch(struct err *e)
+lifeline_watch(bool of_front, struct err *e)
 {
 	int fd = ends_get()->lifeline;
 	struct sigaction action = { .sa_handler = on_hang_up, .sa_flags = SA_RESTART | SA_ONSTACK };
 	sigemptyset(&action.sa_mask);
-	front = getppid();
+	front = of_front ? getppid() : 0;
 	if (sigaction(LIFELINE_SIGNAL, &action, NULL) < 0)
 		return err_system(e, "sigaction");
 	/* The lifeline's signal is delivered to a worker that is stopped only when it goes on. */
-	if (prctl(PR_SET_PDEATHSIG, SIGCONT) < 0)
+	if (of_front && prctl(PR_SET_PDEATHSIG, SIGCONT) < 0)
 		return err_system(e, "prctl PR_SET_PDEATHSIG");
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETSIG, LIFELINE_SIGNAL) < 0 || fcntl(fd, F_SETOWN, getpid()) < 0 ||

@@ -9,13 +9,15 @@
 #ifndef PUPITRE_WORKER_LIFELINE_H
 #define PUPITRE_WORKER_LIFELINE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /* The signal the lifeline uses: a real-time one that user code is unlikely to pick. */
 #define LIFELINE_SIGNAL (SIGRTMAX - 1)
 
-/* Watch ends_get()->lifeline. Ends the process group at once if the front is gone already. 0 or -1 with ERR_SYSTEM. */
-int lifeline_watch(struct err *e);
+/* Watch ends_get()->lifeline. `of_front`: the front is our parent; otherwise a template is, whose end means nothing to us. Ends the process group at once if the front is gone already. 0 or -1 with ERR_SYSTEM. */
+int lifeline_watch(bool of_front, struct err *e);
 
 /* Whoever asks for `handler` for the signal `signum` gets `by` from now on, in the worker. One signal at a time. */
 void lifeline_replace_handler(int signum, void (*handler)(int), void (*by)(int));

@@ -143,6 +143,8 @@ link_send(const struct frame_header *header, const struct frame_part *parts, siz
 {
 	if (fork_is_child())
 		return raise_errno(EBADF);
+	if (!ends_connected())
+		return 0;
 	bool closes = header->type == FRAME_REPLY || header->type == FRAME_DONE;
 	if (closes && !requests_is_open(header->serial))
 		return 0;

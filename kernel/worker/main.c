@@ -44,7 +44,7 @@ main(void)
 		log_error("error=\"%s\"", e.text);
 		return EXIT_USAGE;
 	}
-	if (nudge_init(&e) < 0 || lifeline_watch(&e) < 0 || fork_watch(&e) < 0 || start_python(&e) < 0) {
+	if (nudge_init(&e) < 0 || lifeline_watch(true, &e) < 0 || fork_watch(&e) < 0 || start_python(&e) < 0) {
 		log_error("error=\"%s\"", e.text);
 		return EXIT_FAILED;
 	}

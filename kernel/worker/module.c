@@ -67,14 +67,21 @@ static struct PyModuleDef definition = {
 };
 
 static int
+add_ends(PyObject *py_module)
+{
+	if (PyModule_AddIntConstant(py_module, "link_fd", ends_get()->link) < 0)
+		return -1;
+	return PyModule_AddIntConstant(py_module, "wake_fd", ends_get()->wake);
+}
+
+static int
 add_constants(PyObject *py_module)
 {
 	for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
 		if (PyModule_AddIntConstant(py_module, constants[i].name, constants[i].value) < 0)
 			return -1;
 	}
-	if (PyModule_AddIntConstant(py_module, "link_fd", ends_get()->link) < 0 ||
-	    PyModule_AddIntConstant(py_module, "wake_fd", ends_get()->wake) < 0)
+	if (add_ends(py_module) < 0)
 		return -1;
 	return PyModule_AddStringConstant(py_module, "version", PUPITRE_VERSION);
 }
@@ -88,6 +95,15 @@ make_module(void)
 	if (add_constants(py_module) < 0 || stream_init(py_module) < 0)
 		Py_CLEAR(py_module);
 	return py_module;
+}
+
+int
+module_refresh(void)
+{
+	PyObject *py_module = PyImport_ImportModule("_pupitre");
+	int failure = py_module == NULL ? -1 : add_ends(py_module);
+	Py_XDECREF(py_module);
+	return failure;
 }
 
 int

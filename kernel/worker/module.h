@@ -8,4 +8,7 @@
 /* Make `import _pupitre` work. Before Python is initialised. 0, or -1 for want of memory. */
 int module_register(void);
 
+/* In a forked worker, once it has its ends: make link_fd and wake_fd of `_pupitre` theirs. 0, or -1 with an exception. */
+int module_refresh(void);
+
 #endif

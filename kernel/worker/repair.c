@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "repair.h"
 
+#include "ends.h"
 #include "guard.h"
 
 #define RECURSION_MIN 200 /* below this, our own code and IPython's cannot run */
@@ -214,6 +215,23 @@ picture_sys(void)
 	return 0;
 }
 
+/* Make or complete the copy *py_then of a dict. Entries that it has are not touched: a forked worker would pay for a page of
+ * reference counts each. */
+static int
+picture(PyObject *py_live, PyObject **py_then)
+{
+	PyObject *py_name, *py_value;
+	Py_ssize_t position = 0;
+	if (*py_then == NULL)
+		*py_then = PyDict_New();
+	while (*py_then != NULL && PyDict_Next(py_live, &position, &py_name, &py_value)) {
+		int has = PyDict_Contains(*py_then, py_name);
+		if (has < 0 || (has == 0 && PyDict_SetItem(*py_then, py_name, py_value) < 0))
+			return -1;
+	}
+	return *py_then == NULL ? -1 : 0;
+}
+
 PyObject *
 repair_protect(PyObject *py_module, PyObject *py_unused)
 {
@@ -225,12 +243,9 @@ repair_protect(PyObject *py_module, PyObject *py_unused)
 	Py_XSETREF(py_builtins, Py_NewRef(PyModule_GetDict(py_builtins_module)));
 	Py_DECREF(py_builtins_module);
 	Py_XSETREF(py_modules, Py_NewRef(PyImport_GetModuleDict()));
-	Py_XSETREF(py_modules_then, PyDict_Copy(py_modules));
-	if (py_modules_then == NULL || picture_sys() < 0)
+	if (picture(py_modules, &py_modules_then) < 0 || picture_sys() < 0 || picture(py_builtins, &py_builtins_then) < 0)
 		return NULL;
-	Py_XSETREF(py_builtins_then, PyDict_Copy(py_builtins));
-	if (py_builtins_then == NULL)
-		return NULL;
-	guard_protect_loop();
+	if (ends_connected())
+		guard_protect_loop();
 	Py_RETURN_NONE;
 }

@@ -147,8 +147,9 @@ on_late(int signum)
 	_exit((int)finish_status);
 }
 
-_Noreturn void
-start_finish(int status)
+/* After FINISH_SECONDS the process ends, whatever user code left behind still does. */
+static void
+limit_time(int status)
 {
 	struct sigaction action = { .sa_handler = on_late };
 	sigemptyset(&action.sa_mask);
@@ -159,6 +160,33 @@ start_finish(int status)
 	sigaction(SIGALRM, &action, NULL);
 	pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
 	alarm(FINISH_SECONDS);
+}
+
+_Noreturn void
+start_finish(int status)
+{
+	limit_time(status);
 	Py_FinalizeEx();
+	_exit(status);
+}
+
+/* Call module.function(). What it raises is of no use to anybody any more. */
+static void
+call(const char *module, const char *function)
+{
+	PyObject *py_module = PyImport_ImportModule(module);
+	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, function, NULL);
+	if (py_result == NULL)
+		PyErr_Clear();
+	Py_XDECREF(py_result);
+	Py_XDECREF(py_module);
+}
+
+_Noreturn void
+start_finish_forked(int status)
+{
+	limit_time(status);
+	call("threading", "_shutdown");
+	call("pupitre.nursery.fresh", "flush");
 	_exit(status);
 }

@@ -14,6 +14,10 @@ int start_python(struct err *e);
 /* Run pupitre.engine.main(bytes) with the START frame until it returns. Its status; failures are printed on descriptor 2. */
 int start_engine(void);
 
+/* As start_finish, for a worker that was forked: taking Python apart would copy every page that it shares with the template, so it is
+ * left standing. */
+_Noreturn void start_finish_forked(int status);
+
 /* Wind Python up: atexit, threads, files. At most a second is spent on what user code left behind. Does not return. */
 _Noreturn void start_finish(int status);
 

@@ -75,7 +75,7 @@ put_bytes(uint32_t number, uint32_t serial, const char *text, size_t size)
 {
 	if (fork_is_child())
 		return fork_write(number, text, size);
-	while (size > 0) {
+	while (size > 0 && ends_connected()) {
 		size_t n = piece_size(text, size);
 		struct ring_record record = { .size = (uint32_t)n, .serial = serial, .stream = number };
 		if (put_record(&record, text) < 0)

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * From fork to HELLO. Each step makes one thing what a cold start of the caller would have; one that fails ends the process before it
+ * said hello, and the front starts cold.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "become.h"
+#include "drop.h"
+#include "ends.h"
+#include "fork.h"
+#include "lifeline.h"
+#include "module.h"
+#include "nudge.h"
+#include "nursery/heap/heap.h"
+#include "place.h"
+#include "start.h"
+#include "template.h"
+
+static _Noreturn void
+give_up(const struct err *e)
+{
+	log_error("event=unfit_child error=\"%s\"", e->text);
+	_exit(CHILD_FAILED);
+}
+
+/* The process, before any Python runs in it: where it is accounted, what it may use, who it is, what it holds. */
+static int
+become_process(const struct nursery_order *order, int *fds, struct payload *payload, struct err *e)
+{
+	const struct nursery_placement *p = &order->placement;
+	int kept[2] = { fds[NURSERY_FD_PAYLOAD], fds[NURSERY_FD_CWD] };
+	if (place_in_cgroups(p, fds + NURSERY_FD_COUNT, e) < 0)
+		return -1;
+	if (setsid() < 0)
+		return err_system(e, "setsid");
+	if (place_process(p, e) < 0 || become_fds(fds, kept, e) < 0 || drop_privileges(p, e) < 0)
+		return -1;
+	prctl(PR_SET_NAME, "pupitre-worker");
+	become_signals();
+	if (become_open(kept[0], payload, e) < 0 || become_move(payload, kept[1], e) < 0)
+		return -1;
+	close(kept[0]);
+	close(kept[1]);
+	return become_environment(payload, e);
+}
+
+/* What pupitre-worker's main sets up before Python. */
+static int
+become_worker(struct err *e)
+{
+	log_init("pupitre-worker", LOG_WARNING);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	if (ends_take(e) < 0 || nudge_init(e) < 0 || lifeline_watch(false, e) < 0)
+		return -1;
+	return fork_watch(e);
+}
+
+static PyObject *
+environment(void)
+{
+	PyObject *py_environment = PyDict_New();
+	for (char **at = environ; py_environment != NULL && *at != NULL; at++) {
+		const char *value = strchr(*at, '=');
+		if (value == NULL)
+			continue;
+		PyObject *py_name = PyBytes_FromStringAndSize(*at, value - *at);
+		PyObject *py_value = PyBytes_FromString(value + 1);
+		if (py_name == NULL || py_value == NULL || PyDict_SetItem(py_environment, py_name, py_value) < 0)
+			Py_CLEAR(py_environment);
+		Py_XDECREF(py_name);
+		Py_XDECREF(py_value);
+	}
+	return py_environment;
+}
+
+/* pupitre.nursery.fresh.awake(environment): true when this Python may serve the caller. */
+static int
+awake(void)
+{
+	PyObject *py_fresh = PyImport_ImportModule("pupitre.nursery.fresh");
+	PyObject *py_environment = py_fresh == NULL ? NULL : environment();
+	PyObject *py_result = NULL;
+	if (py_environment != NULL)
+		py_result = PyObject_CallMethod(py_fresh, "awake", "O", py_environment);
+	int serves = py_result == NULL ? -1 : PyObject_IsTrue(py_result);
+	Py_XDECREF(py_result);
+	Py_XDECREF(py_environment);
+	Py_XDECREF(py_fresh);
+	return serves;
+}
+
+_Noreturn void
+child_run(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+{
+	struct err e = ERR_INIT;
+	struct payload payload;
+	(void)t;
+	(void)fd_count;
+	if (become_process(order, fds, &payload, &e) < 0)
+		give_up(&e);
+	become_free(&payload);
+	if (become_worker(&e) < 0)
+		give_up(&e);
+	PyOS_AfterFork_Child();
+	int serves = module_refresh() < 0 ? -1 : awake();
+	if (serves == 0)
+		_exit(CHILD_UNLIKE);
+	if (serves < 0) {
+		PyErr_Print();
+		_exit(CHILD_FAILED);
+	}
+	start_finish_forked(start_engine());
+}

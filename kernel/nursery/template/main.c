@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * pupitre-template SETTINGS, started by pupitre-nursery with descriptor 3 = the connection to it and a scrubbed environment
+ * (PUPITRE_PYTHON names the interpreter). SETTINGS: see kernel/pupitre/nursery/template.py.
+ */
+#include "template.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ends.h"
+#include "interrupt.h"
+#include "nursery/heap/heap.h"
+#include "start.h"
+
+#define EXIT_USAGE 2
+#define EXIT_FAILED 4
+
+static int
+take_signals(struct template *t, struct err *e)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* a terminal sends it to the listener, too, whose end is ours */
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return t->signals < 0 ? err_system(e, "signalfd") : 0;
+}
+
+/* One line of printable ASCII of a str. */
+static void
+copy_text(PyObject *py_text, char ret[NURSERY_TEXT_SIZE])
+{
+	const char *text = py_text == NULL ? NULL : PyUnicode_AsUTF8(py_text);
+	size_t size = 0;
+	for (; text != NULL && *text != '\0' && size + 1 < NURSERY_TEXT_SIZE; text++)
+		ret[size++] = *text >= ' ' && *text <= '~' ? *text : '?';
+	ret[size] = '\0';
+}
+
+/* Remember the state of each path of the list. -1 with an exception. */
+static int
+watch(struct template *t, PyObject *py_paths)
+{
+	Py_ssize_t count = PyList_Size(py_paths);
+	if (count < 0)
+		return -1;
+	t->watched = calloc((size_t)count + 1, sizeof *t->watched);
+	for (Py_ssize_t i = 0; t->watched != NULL && i < count; i++) {
+		const char *path = PyUnicode_AsUTF8(PyList_GetItem(py_paths, i));
+		struct stat now;
+		if (path == NULL)
+			return -1;
+		if (stat(path, &now) < 0)
+			continue;
+		struct watched *w = &t->watched[t->watched_count++];
+		*w = (struct watched){ .path = strdup(path), .mtime = now.st_mtim, .ino = now.st_ino };
+		if (w->path == NULL)
+			return PyErr_NoMemory(), -1;
+	}
+	return t->watched == NULL ? (PyErr_NoMemory(), -1) : 0;
+}
+
+/* pupitre.nursery.template.build(settings). 0 with the fingerprint, or -1 with the reason. */
+static int
+build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
+{
+	PyObject *py_fingerprint = NULL, *py_paths = NULL, *py_result = NULL; /* the first two borrowed */
+	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.template");
+	if (py_module != NULL)
+		py_result = PyObject_CallMethod(py_module, "build", "s", settings);
+	int failure = -1;
+	if (py_result != NULL && PyArg_ParseTuple(py_result, "UO!", &py_fingerprint, &PyList_Type, &py_paths))
+		failure = watch(t, py_paths);
+	if (failure == 0) {
+		copy_text(py_fingerprint, ret);
+	} else {
+		PyObject *py_error = py_take_exception();
+		PyObject *py_text = py_error == NULL ? NULL : PyObject_Str(py_error);
+		copy_text(py_text, ret);
+		Py_XDECREF(py_text);
+		py_put_exception(py_error);
+		if (log_level_get() >= LOG_DEBUG)
+			PyErr_Print();
+		PyErr_Clear();
+	}
+	Py_XDECREF(py_result);
+	Py_XDECREF(py_module);
+	return failure;
+}
+
+static int
+register_modules(void)
+{
+	return PyImport_AppendInittab("_nursery", heap_make_module);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+	struct template t = { .socket = TEMPLATE_SOCKET };
+	struct nursery_report report = { .op = NURSERY_UNFIT };
+	const char *level = getenv("PUPITRE_LOG_LEVEL");
+	log_init("pupitre-template", level != NULL && strcmp(level, "debug") == 0 ? LOG_DEBUG : LOG_WARNING);
+	if (argc != 2 || fcntl(TEMPLATE_SOCKET, F_SETFD, FD_CLOEXEC) < 0) {
+		log_error("error=\"pupitre-nursery starts this program\"");
+		return EXIT_USAGE;
+	}
+	prctl(PR_SET_NAME, "pupitre-templat"); /* 15 characters is what there is room for */
+	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 || start_python(&e) < 0) {
+		snprintf(report.text, sizeof report.text, "%s", e.text);
+		template_report(&t, &report, -1);
+		return EXIT_FAILED;
+	}
+	if (interrupt_init() < 0 || build(&t, argv[1], report.text) < 0) {
+		template_report(&t, &report, -1);
+		return EXIT_FAILED;
+	}
+	report.op = NURSERY_READY;
+	prctl(PR_SET_PDEATHSIG, 0); /* from now on we end when our last worker has: nobody else could say how it ended */
+	if (template_report(&t, &report, -1) < 0)
+		return EXIT_FAILED;
+	return template_serve(&t);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "nursery/heap/heap.h"
+#include "template.h"
+
+int
+template_report(struct template *t, struct nursery_report *report, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec bytes = { .iov_base = report, .iov_len = sizeof *report };
+	struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1 };
+	report->magic = NURSERY_MAGIC;
+	report->version = NURSERY_VERSION;
+	if (fd >= 0) {
+		memset(&control, 0, sizeof control);
+		control.header = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+	}
+	ssize_t n;
+	do
+		n = sendmsg(t->socket, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -1 : 0;
+}
+
+static bool
+is_stale(const struct template *t)
+{
+	for (size_t i = 0; i < t->watched_count; i++) {
+		const struct watched *w = &t->watched[i];
+		struct stat now;
+		if (stat(w->path, &now) < 0 || now.st_ino != w->ino || now.st_mtim.tv_sec != w->mtime.tv_sec ||
+		    now.st_mtim.tv_nsec != w->mtime.tv_nsec)
+			return true;
+	}
+	return false;
+}
+
+static void
+refuse(struct template *t, uint64_t id, enum nursery_reason reason, const char *text)
+{
+	struct nursery_report report = { .op = NURSERY_FAILED, .id = id, .reason = (uint16_t)reason };
+	snprintf(report.text, sizeof report.text, "%s", text);
+	template_report(t, &report, -1);
+}
+
+static uint32_t
+microseconds_since(const struct timespec *then)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint32_t)((now.tv_sec - then->tv_sec) * 1000000 + (now.tv_nsec - then->tv_nsec) / 1000);
+}
+
+/* Fork for the order. The pid and everything that may be inherited are settled here; the rest is the child's. */
+static void
+fork_worker(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+{
+	struct timespec begin;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	PyOS_BeforeFork();
+	pid_t pid = fork();
+	if (pid == 0)
+		child_run(t, order, fds, fd_count);
+	int failure = errno;
+	PyOS_AfterFork_Parent();
+	if (pid < 0) {
+		refuse(t, order->id, NURSERY_NO_MEMORY, strerror(failure));
+		return;
+	}
+	t->live++;
+	struct nursery_report report = {
+		.op = NURSERY_FORKED, .id = order->id, .pid = pid, .fork_us = microseconds_since(&begin)
+	};
+	FD_AUTO pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0) {
+		kill(pid, SIGKILL);
+		refuse(t, order->id, NURSERY_NO_MEMORY, "pidfd_open");
+		return;
+	}
+	template_report(t, &report, pidfd);
+}
+
+static void
+serve_order(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+{
+	if (order->magic != NURSERY_MAGIC || order->version != NURSERY_VERSION || order->op != NURSERY_FORK ||
+	    order->placement.cgroup_count > NURSERY_CGROUPS_MAX ||
+	    fd_count != NURSERY_FD_COUNT + order->placement.cgroup_count)
+		refuse(t, order->id, NURSERY_BAD_REQUEST, "the listener's order is malformed");
+	else if (is_stale(t))
+		refuse(t, order->id, NURSERY_STALE, "");
+	else if (heap_count_threads() != 1)
+		refuse(t, order->id, NURSERY_THREADS, "");
+	else
+		fork_worker(t, order, fds, fd_count);
+}
+
+/* One order from the listener: 1, 0 at its end, -1 when there is none. */
+static int
+take_order(struct template *t)
+{
+	struct nursery_order order;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(TEMPLATE_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec bytes = { .iov_base = &order, .iov_len = sizeof order };
+	struct msghdr m = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
+	ssize_t n = recvmsg(t->socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? -1 : 0;
+	if (n == 0)
+		return 0;
+	int fds[TEMPLATE_FDS_MAX];
+	size_t count = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+	}
+	if (n == sizeof order && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+		serve_order(t, &order, fds, count);
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return 1;
+}
+
+static uint64_t
+time_of(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+/* Tell of every child that stopped, went on or ended. */
+static void
+reap(struct template *t)
+{
+	for (;;) {
+		int status;
+		struct rusage used;
+		pid_t pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &used);
+		if (pid <= 0)
+			return;
+		struct nursery_report report = { .op = NURSERY_CHANGED, .pid = pid, .status = status };
+		if (WIFEXITED(status) || WIFSIGNALED(status)) {
+			t->live--;
+			report.user_us = time_of(&used.ru_utime);
+			report.system_us = time_of(&used.ru_stime);
+			report.peak_kib = (uint64_t)used.ru_maxrss;
+		}
+		template_report(t, &report, -1);
+	}
+}
+
+int
+template_serve(struct template *t)
+{
+	bool orders = true;
+	while (orders || t->live > 0) {
+		struct pollfd ready[] = { { .fd = t->signals, .events = POLLIN },
+					  { .fd = orders ? t->socket : -1, .events = POLLIN } };
+		if (poll(ready, 2, -1) < 0 && errno != EINTR)
+			return 1;
+		if (ready[0].revents != 0) {
+			struct signalfd_siginfo ignored;
+			while (read(t->signals, &ignored, sizeof ignored) > 0)
+				continue;
+			reap(t);
+		}
+		if (ready[1].revents != 0 && take_order(t) == 0)
+			orders = false;
+	}
+	return 0;
+}

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a forked worker does in Python before its first request: everything that a cold start would have taken from the user's
+environment, home directory or from chance, and that the template took from its own.
+"""
+
+import gc
+import os
+import site
+import sys
+import sysconfig
+import warnings
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from pupitre import door
+
+_imported: dict[str, str] = {}
+_INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def awake(environment: dict[bytes, bytes]) -> bool:
+    """Become the worker of the user whose `environment` this is; C has done its part of it.
+
+    False if this user would import something else than the template did: the process then ends, and the kernel starts cold.
+    """
+    import _pupitre
+
+    door.link_fd, door.wake_fd = _pupitre.link_fd, _pupitre.wake_fd  # type: ignore[attr-defined]
+    _set_environment(environment)
+    _set_interpreter()
+    own = _set_path()
+    if _is_shadowed(own) or not _set_matplotlib():
+        return False
+    _set_caches()
+    reseed()
+    gc.enable()
+    return True
+
+
+def _set_environment(environment: dict[bytes, bytes]) -> None:
+    data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    data.clear()
+    data.update(environment)
+    posix = sys.modules["posix"]
+    posix.environ.clear()  # type: ignore[attr-defined]
+    posix.environ.update(environment)  # type: ignore[attr-defined]
+
+
+def _set_interpreter() -> None:
+    """What the command line and the PYTHON* variables say."""
+    environ = os.environ
+    python = environ.pop("PUPITRE_PYTHON", None)
+    if python:
+        sys.executable = python
+        sys.orig_argv = [python]
+    if environ.get("PYTHONDONTWRITEBYTECODE"):
+        sys.dont_write_bytecode = True
+    if environ.get("PYTHONPYCACHEPREFIX"):
+        sys.pycache_prefix = os.path.abspath(environ["PYTHONPYCACHEPREFIX"])
+    options = [option for option in environ.get("PYTHONWARNINGS", "").split(",") if option]
+    if options:
+        sys.warnoptions[:0] = options
+        warnings._processoptions(options)  # type: ignore[attr-defined]
+
+
+def _set_path() -> list[str]:
+    """sys.path as a cold start makes it: PYTHONPATH, the library, the user's site directory, site-packages.
+
+    Returns the directories that the template did not have.
+    """
+    sys.path[:] = [path for path in sys.path if path != ""]
+    before = list(sys.path)
+    site.USER_BASE = site.USER_SITE = None
+    if site.ENABLE_USER_SITE:
+        site.ENABLE_USER_SITE = site.check_enableusersite()
+    if site.ENABLE_USER_SITE:
+        _add_user_site()
+    first = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = [path for path in dict.fromkeys(first) if path not in sys.path]
+    variables = getattr(sysconfig, "_CONFIG_VARS", None)
+    if variables:
+        variables["userbase"] = site.getuserbase()
+    return [path for path in sys.path if path not in before]
+
+
+def _add_user_site() -> None:
+    """Before the first site-packages, with the .pth files that it holds."""
+    place = site.getusersitepackages()
+    if not os.path.isdir(place):
+        return
+    known = [os.path.basename(path) in ("site-packages", "dist-packages") for path in sys.path]
+    at = known.index(True) if True in known else len(sys.path)
+    rest = sys.path[at:]
+    del sys.path[at:]
+    site.addsitedir(place)
+    sys.path.extend(path for path in rest if path not in sys.path)
+    if "usercustomize" not in sys.modules:
+        site.execusercustomize()
+
+
+def remember_imports() -> None:
+    """In the template, when everything is imported: what it has from outside the standard library, and from where."""
+    library = os.path.dirname(os.__file__)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or "." in name or (file.startswith(library) and "-packages" not in file):
+            continue
+        is_package = hasattr(module, "__path__")
+        _imported[name] = os.path.dirname(os.path.dirname(file) if is_package else file)
+
+
+def _is_shadowed(own: list[str]) -> bool:
+    """Whether a directory of the user's has a module that the template imported from elsewhere."""
+    for place in (*own, os.getcwd()):
+        with suppress(OSError):
+            names = {entry.removesuffix(".py") for entry in os.listdir(place)}
+            for name in names & _imported.keys():
+                if _imported[name] != place and _has_module(place, name):
+                    return True
+    return False
+
+
+def _has_module(place: str, name: str) -> bool:
+    base = os.path.join(place, name)
+    return os.path.exists(base + ".py") or os.path.exists(os.path.join(base, "__init__.py"))
+
+
+def _set_matplotlib() -> bool:
+    """The user's directories. False if they chose a backend or have a matplotlibrc, which count while it is imported."""
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is None:
+        return True
+    for function in ("get_configdir", "get_cachedir"):
+        _forget(getattr(matplotlib, function))
+    with suppress(Exception):
+        if os.environ.get("MPLBACKEND", _INLINE) != _INLINE:
+            return False
+        name = matplotlib.matplotlib_fname()
+        return bool(name == os.path.join(matplotlib.get_data_path(), "matplotlibrc"))
+    return False
+
+
+def _forget(function: Any) -> None:
+    """Make a function that remembers its first answer ask again (matplotlib's own kind, or functools')."""
+    clear = getattr(function, "cache_clear", None)
+    if clear is not None:
+        clear()
+        return
+    names = function.__code__.co_freevars
+    if "called" in names:
+        function.__closure__[names.index("called")].cell_contents = False
+
+
+def _set_caches() -> None:
+    """Directories below the home directory that packages worked out when they were imported."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    settings = sys.modules.get("jedi.settings")
+    if settings is not None:
+        settings.cache_directory = os.path.join(cache, "jedi")  # type: ignore[attr-defined]
+    parso = sys.modules.get("parso.cache")
+    if parso is not None:
+        with suppress(Exception):
+            parso._default_cache_path = parso._get_default_cache_path()  # type: ignore[attr-defined]
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = tempfile._name_sequence = None  # type: ignore[attr-defined]
+
+
+def reseed() -> None:
+    """Chance and identity that no two kernels may share. `random` and OpenSSL look after themselves."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()  # type: ignore[attr-defined]
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.seed()  # type: ignore[attr-defined]
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid._last_timestamp = None  # type: ignore[attr-defined]
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process._current_process = process._MainProcess()  # type: ignore[attr-defined]
+        process._process_counter = count(1)  # type: ignore[attr-defined]
+        process._children = set()  # type: ignore[attr-defined]
+
+
+def flush() -> None:
+    """The end of a forked worker: what Python's own files still hold."""
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        with suppress(BaseException):
+            getattr(sys, name).flush()

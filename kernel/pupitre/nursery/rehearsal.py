@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rehearses a session in the template, through the kernel's own handlers: what runs once there is warm in every worker.
+
+Nobody sees what it prints or shows (`_pupitre` has no ends to send it to). Afterwards the shell is as new.
+"""
+
+import gc
+import json
+import os
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+from pupitre import door, parent
+from pupitre.app import IPKernelApp
+from pupitre.parent import NOBODY
+
+_CELLS = [
+    "x = 1\nx + 1",
+    "print('one', end=''); print([n * n for n in range(10)])",
+    "def f(n):\n    'doc'\n    return n if n < 2 else f(n - 1) + f(n - 2)\nf(10)",
+    "class A:\n    def __init__(self): self.b = {'c': (1, 2.5, 'd')}\nA().b",
+    "1 / 0",
+    "def g():\n    return h()\ndef h():\n    raise ValueError('rehearsal')\ng()",
+    "no_such_name",
+    "def (:",
+    "import re, json, math, datetime, collections, itertools, functools, random, os, sys, pathlib, string, statistics",
+    "datetime.datetime(2024, 1, 1); json.dumps({'a': [1, 2]}); re.sub('a+', 'b', 'caab')",
+    "from IPython.display import display, HTML, Markdown\ndisplay(HTML('<b>x</b>'), Markdown('*y*'))",
+    "%time sum(range(10))",
+]
+_PACKAGE_CELLS = {
+    "numpy": [
+        "import numpy as np\na = np.arange(12.).reshape(3, 4); a @ a.T",
+        "a.mean(axis=0), np.linalg.inv(np.eye(3) * 2), np.random.default_rng(0).normal(size=3)",
+    ],
+    "pandas": [
+        "import pandas as pd\ndf = pd.DataFrame({'a': range(8), 'b': list('abababab'), 'c': [.5] * 8}); df",
+        "df.describe()",
+        "df.groupby('b').agg({'a': 'sum', 'c': 'mean'})",
+        "import io\npd.read_csv(io.StringIO(df.to_csv(index=False))).head(3)",
+        "df['no such column']",
+        "df.sort_values('a', ascending=False).merge(df, on='b').pivot_table(index='b', values='a_x')",
+    ],
+    "matplotlib.pyplot": [
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3], label='x'); plt.title('t'); plt.legend(); plt.show()",
+        "fig, ax = plt.subplots(1, 2)\nax[0].bar(['a', 'b'], [1, 2]); ax[1].scatter([1, 2], [3, 4]); plt.show()",
+    ],
+}
+_LOOKS = [
+    ("complete_request", "impo"),
+    ("complete_request", "li = [1]\nli.app"),
+    ("complete_request", "f"),
+    ("inspect_request", "print"),
+    ("is_complete_request", "for i in range(3):"),
+]
+_PACKAGE_LOOKS = {
+    "numpy": [("complete_request", "np.ara"), ("inspect_request", "np.mean")],
+    "pandas": [("complete_request", "df.gro"), ("complete_request", "df.groupby('b').me")],
+    "matplotlib.pyplot": [("complete_request", "plt.pl")],
+}
+
+
+def run(app: IPKernelApp, notebook: str | None) -> None:
+    """Run the cells and look-ups of what was imported, then the code cells of `notebook` (a path), then tidy up.
+
+    RuntimeError if nothing works; cells of the notebook that fail are told on descriptor 2.
+    """
+    shell = app.shell
+    before = dict(shell.user_ns)
+    shell.kernel.loop = SimpleNamespace(selector=SimpleNamespace(watching=True), time=lambda: 0.0)
+    with suppress(ImportError):
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance(parent=shell)
+    cells, looks = list(_CELLS), list(_LOOKS)
+    for package, more in _PACKAGE_CELLS.items():
+        if package in sys.modules:
+            cells += more
+            looks += _PACKAGE_LOOKS[package]
+    for _ in range(2):
+        works = [_execute(app, cell)["status"] == "ok" for cell in cells]
+        for name, code in looks:
+            request(app, name, {"code": code, "cursor_pos": len(code)})
+    if not works[0]:
+        raise RuntimeError("the rehearsal failed at its first cell")
+    for number, cell in enumerate(_cells_of(notebook) if notebook else (), 1):
+        answer = _execute(app, cell)
+        if answer["status"] != "ok":
+            text = f"pupitre-template: {notebook}: cell {number}: {answer['ename']}: {answer['evalue']}\n"
+            os.write(2, text.encode(errors="backslashreplace"))
+    _tidy(app, before)
+
+
+def _execute(app: IPKernelApp, code: str) -> dict[str, Any]:
+    return request(app, "execute_request", {"code": code, "store_history": False, "stop_on_error": False})
+
+
+def request(app: IPKernelApp, name: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Serve one request as the kernel serves it; the content of its reply."""
+    answers: list[Any] = []
+
+    def keep(frame_type: int, flags: int, serial: int, parts: Any) -> None:
+        if frame_type == door.REPLY:
+            answers.append(json.loads(bytes(parts[2])))
+
+    header = {"msg_type": name, "msg_id": "rehearsal", "session": "", "username": "", "date": "", "version": "5.4"}
+    parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
+    send, door.send = door.send, keep  # type: ignore[assignment]
+    try:
+        app.kernel.handle(door.REQUEST, 0, 0, [*parts, b""])
+    finally:
+        door.send = send
+    answer: dict[str, Any] = answers[0]
+    return answer
+
+
+def _cells_of(notebook: str) -> list[str]:
+    with open(notebook, encoding="utf-8") as file:
+        cells = json.load(file)["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
+    """The shell as it was made: an empty namespace, execution count 1, no figures, no file that stays open."""
+    shell = app.shell
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+        fonts = sys.modules["matplotlib.font_manager"]
+        for name in ("_get_font", "get_font"):
+            clear = getattr(getattr(fonts, name, None), "cache_clear", None)
+            if clear is not None:
+                clear()
+    shell.history_manager.reset(new_session=False)
+    shell.displayhook.flush()
+    shell.execution_count = 1
+    shell.user_ns.clear()
+    shell.user_ns.update(before)
+    shell.last_execution_result = None
+    shell.last_shown = shell.format_failure = None
+    shell.payload_manager.clear_payload()
+    shell.compile.reset_compiler_flags()
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    parent.make_newest(NOBODY)
+    del shell.kernel.loop
+    gc.collect()

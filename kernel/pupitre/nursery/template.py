@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds the template: the Python that workers are forked from.
+
+Runs in `pupitre-template` before it takes orders. Imports the packages of the course, makes the application, its shell and
+its kernel, rehearses a session, and leaves a heap whose pages children seldom write to. The order of the steps matters:
+docs/memory.md says what each is worth.
+"""
+
+import atexit
+import gc
+import os
+import sys
+import sysconfig
+from importlib import import_module
+from json import loads
+from time import monotonic
+from typing import Any
+
+import _nursery
+
+from pupitre import door, engine
+from pupitre.streams import OutStream
+
+from . import fresh, rehearsal, selftest
+
+
+class Unfit(Exception):
+    """This Python must not be forked; the text says why, in one line."""
+
+
+def build(settings_json: str) -> tuple[str, list[str]]:
+    """What `pupitre-template` calls. `settings_json`: an object with
+
+    imports    names of modules to import; one that cannot be imported makes the template unfit
+    rehearsal  path of a notebook whose code cells are run as well, or null
+    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim; absent means true
+
+    Returns the fingerprint, one line for people, and the paths whose change makes the template stale.
+    """
+    settings = loads(settings_json)
+    tricks = {"immortal": True, "memfd": True} | (settings.get("tricks") or {})
+    begin = monotonic()
+    gc.disable()
+    if tricks.get("malloc", True):
+        _nursery.tune_malloc()
+    if tricks.get("thp_off", True):
+        _nursery.thp_off()
+    sys.stdout, sys.stderr = OutStream(1), OutStream(2)
+    app = engine.build({}, None)
+    _import(settings.get("imports") or [])
+    if tricks.get("rehearse", True):
+        rehearsal.run(app, settings.get("rehearsal"))
+    atexit._clear()
+    fresh.remember_imports()
+    engine.protect()
+    _refuse_threads()
+    done = _settle(tricks)
+    _refuse_threads()
+    selftest.run(app)
+    return _fingerprint(settings, done, monotonic() - begin), _watched()
+
+
+def _import(names: list[str]) -> None:
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise Unfit(f"cannot import {name}: {type(error).__name__}: {error}") from error
+
+
+def _refuse_threads() -> None:
+    names = _nursery.thread_names()
+    if len(names) > 1:
+        others = ", ".join(f"{name} ({tid})" for tid, name in names[1:])
+        raise Unfit(f"it has threads, with which no process may be forked: {others}")
+
+
+def _settle(tricks: dict[str, bool]) -> list[str]:
+    """Leave a heap that children do not write to. Names of what was done."""
+    done = []
+    gc.collect()
+    for name, step in (
+        ("plug", _nursery.plug_holes),
+        ("immortal", _nursery.immortalise),
+    ):
+        if tricks.get(name, True) and _did(step()):
+            done.append(name)
+    if tricks.get("freeze", True):
+        gc.freeze()
+        done.append("freeze")
+    if tricks.get("memfd", True) and _did(_nursery.remap_heap()):
+        done.append("memfd")
+    return done
+
+
+def _did(outcome: dict[str, Any]) -> bool:
+    """Whether a step of `_nursery` was taken, and not refused with a reason."""
+    return not outcome.get("refused")
+
+
+def _fingerprint(settings: dict[str, Any], done: list[str], seconds: float) -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    packages = " ".join(
+        f"{name} {getattr(sys.modules[name], '__version__', '')}".strip()
+        for name in dict.fromkeys(name.partition(".")[0] for name in settings.get("imports") or [])
+        if name in sys.modules
+    )
+    return f"Python {version}; {packages or 'no packages'}; {'+'.join(done) or 'no tricks'}; {seconds:.1f} s"
+
+
+def _watched() -> list[str]:
+    """What changes when packages are installed, upgraded or removed, or the interpreter is replaced."""
+    places = [*sys.path, sys.executable, os.path.join(sys.prefix, "pyvenv.cfg"), os.path.dirname(door.__file__)]
+    library = sysconfig.get_config_var("INSTSONAME")
+    if library:
+        places.append(os.path.join(sysconfig.get_config_var("LIBDIR") or "", library))
+    return [place for place in dict.fromkeys(places) if os.path.isabs(place) and os.path.exists(place)]
