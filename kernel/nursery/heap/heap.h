@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What pupitre-template does to its own memory so that the workers forked from it share as much of it as possible, and
+ * what it has to know about itself to be forked at all. docs/memory.md describes the tricks. Python reaches them through
+ * the module _nursery, whose contract is kernel/pupitre/nursery/_nursery.pyi.
+ *
+ * One trick, one function. Each either does its work and fills *ret, or changes nothing and says why in *e (-1). All of
+ * them are for a process with one thread. None of them works under AddressSanitizer, which has an allocator of its own.
+ */
+#ifndef PUPITRE_NURSERY_HEAP_H
+#define PUPITRE_NURSERY_HEAP_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* --- process.c --- */
+
+/* One arena, and thresholds that stay where they are: what is large comes from mmap and goes back. Before Python starts,
+ * or at least before the imports; inherited by children. 0, or -1 when this C library has no such knobs. */
+int heap_tune_malloc(void);
+
+/* Keep khugepaged from collapsing a child's few private pages into a huge one that is all its own. Inherited. 0, or -1. */
+int heap_refuse_huge_pages(struct err *e);
+
+/* Give whole free pages of the C library's heap back to the kernel. For an idle worker; a fraction of a millisecond. */
+void heap_trim(void);
+
+/* Threads of this process, the caller included; -1 when /proc does not tell. One system call. */
+int heap_count_threads(void);
+
+struct heap_memory {
+	unsigned long rss, pss, private, shared, swap; /* KiB */
+};
+
+/* What /proc/PID/smaps_rollup says. 0, or -1 with *e. */
+int heap_memory_of(pid_t pid, struct heap_memory *ret, struct err *e);
+
+/* Whether the allocators are AddressSanitizer's, which rules a trick out: -1 with the reason in *e, or 0. */
+int heap_refuse_sanitizer(struct err *e);
+
+/* --- plug.c --- */
+
+struct heap_plugged {
+	size_t blocks, block_bytes; /* of Python's small-object pools */
+	size_t chunks, chunk_bytes; /* of the C library's bins */
+};
+
+/* Take every hole in memory that is partly used, and never give it back: what a child allocates then lies in pages of its
+ * own, side by side, instead of dirtying one shared page for each small object. May be called again. Needs the GIL. */
+int heap_plug(struct heap_plugged *ret, struct err *e);
+
+/* --- immortal.c --- */
+
+struct heap_immortal {
+	size_t objects; /* that became immortal */
+	size_t mortal;  /* left as they were: what has a finaliser, frames, tracebacks and the caller's exceptions */
+};
+
+/* Make every object that the garbage collector knows, and all that can be reached from there, immortal, so that using it
+ * writes to it no more. CPython 3.12 to 3.14 with a GIL. py_roots, a sequence or NULL: further objects that the collector
+ * does not know. py_mortal, likewise: objects that must stay as they are (what they refer to does not). Needs the GIL. */
+int heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *ret, struct err *e);
+
+/* --- remap.c --- */
+
+struct heap_remapped {
+	size_t mappings; /* that were replaced, in whole or in part */
+	size_t pieces;   /* what they became */
+	size_t bytes;    /* of the file */
+};
+
+/* Replace the large private anonymous mappings by private mappings, at the same addresses, of a sealed file in memory that
+ * holds what they held: fork then has no page tables to copy. The last of the tricks: what is written afterwards is as
+ * before. No descriptor is left. A failure half-way that leaves memory unmapped aborts the process. */
+int heap_remap(struct heap_remapped *ret, struct err *e);
+
+/* --- module.c --- */
+
+/* For PyImport_AppendInittab("_nursery", ...). New reference. */
+PyObject *heap_make_module(void);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "maps.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define PRESENT ((uint64_t)1 << 63)
+#define SWAPPED ((uint64_t)1 << 62)
+#define BATCH ((size_t)512)
+#define LINE_SIZE 160 /* of a first line, as much as tells */
+
+/* Those that lose nothing when the mapping is replaced: rd wr (may) mr mw me, ac counted, sd soft-dirty, hg nh huge pages,
+ * mg mergeable. */
+static const char plain_flags[] = " rd wr mr mw me ac sd hg nh mg ";
+
+static bool
+has_plain_flags(const char *flags, const char *end)
+{
+	for (; flags < end; flags++) {
+		char word[] = " xx ";
+		if (*flags == ' ' || *flags == '\n')
+			continue;
+		memcpy(word + 1, flags++, 2);
+		if (strstr(plain_flags, word) == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* "begin-end perms offset dev inode   name\n": whether it is anonymous, private, and ours to read and write. */
+static bool
+is_plain_line(const char *line, size_t size, struct maps_range *ret)
+{
+	char head[LINE_SIZE], perms[5] = "", name[7] = "";
+	unsigned long begin, end, inode;
+	snprintf(head, sizeof head, "%.*s", (int)(size < sizeof head ? size : sizeof head - 1), line);
+	int fields = sscanf(head, "%lx-%lx %4s %*s %*s %lu %6s", &begin, &end, perms, &inode, name);
+	if (fields < 4 || strcmp(perms, "rw-p") != 0 || inode != 0)
+		return false;
+	if (name[0] != '\0' && strcmp(name, "[heap]") != 0 && strcmp(name, "[anon:") != 0)
+		return false;
+	*ret = (struct maps_range){ begin, end };
+	return true;
+}
+
+bool
+maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next)
+{
+	static const char word[] = "\nVmFlags:";
+	const char *flags = strstr(mapping, word);
+	const char *end = flags == NULL ? NULL : strchr(flags + 1, '\n');
+	*ret_next = end == NULL || end[1] == '\0' ? NULL : end + 1;
+	if (end == NULL || !has_plain_flags(flags + sizeof word - 1, end))
+		return false;
+	return is_plain_line(mapping, strcspn(mapping, "\n"), ret);
+}
+
+static int
+read_all(const char *path, char *text, size_t size, struct err *e)
+{
+	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_system(e, "%s", path);
+	size_t have = 0;
+	for (;;) {
+		ssize_t n = read(fd, text + have, size - have);
+		if (n < 0)
+			return err_system(e, "%s", path);
+		if (n == 0)
+			break;
+		have += (size_t)n;
+		if (have == size)
+			return err_set(e, ERR_LIMIT, "%s is too long", path);
+	}
+	text[have] = '\0';
+	return have > 0 ? 0 : err_set(e, ERR_SYSTEM, "%s is empty", path);
+}
+
+int
+maps_list_plain(size_t minimum, char *text, size_t text_size, struct maps *ret, struct err *e)
+{
+	if (read_all("/proc/self/smaps", text, text_size, e) < 0)
+		return -1;
+	struct maps_range range;
+	for (const char *next, *mapping = text; mapping != NULL; mapping = next) {
+		if (!maps_is_plain(mapping, &range, &next) || range.end - range.begin < minimum)
+			continue;
+		if (ret->count == ret->capacity)
+			return err_set(e, ERR_LIMIT, "more than %zu mappings", ret->capacity);
+		ret->ranges[ret->count++] = range;
+	}
+	return 0;
+}
+
+int
+maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e)
+{
+	uint64_t entries[BATCH];
+	for (size_t done = 0; done < count;) {
+		size_t wanted = count - done < BATCH ? count - done : BATCH;
+		off_t offset = (off_t)((begin / MAPS_PAGE + done) * sizeof *entries);
+		ssize_t size = pread(pagemap, entries, wanted * sizeof *entries, offset);
+		if (size < (ssize_t)sizeof *entries)
+			return err_system(e, "/proc/self/pagemap");
+		for (size_t i = 0; i < (size_t)size / sizeof *entries; i++)
+			ret[done++] = (entries[i] & (PRESENT | SWAPPED)) != 0;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the kernel says of this process's mappings, read without allocating anything.
+ */
+#ifndef PUPITRE_NURSERY_MAPS_H
+#define PUPITRE_NURSERY_MAPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define MAPS_PAGE ((size_t)4096)
+
+struct maps_range {
+	uintptr_t begin, end; /* page-aligned */
+};
+
+struct maps {
+	size_t count, capacity;
+	struct maps_range *ranges; /* the caller's room for capacity of them */
+};
+
+/* Append to *ret those private anonymous read-write mappings of at least `minimum` bytes that are nothing but memory: no
+ * stack, nothing locked, growing, or treated in a special way at fork or in a dump. `text` is room for all of smaps. 0, or
+ * -1 when there is not room enough. */
+int maps_list_plain(size_t minimum, char *text, size_t text_size, struct maps *ret, struct err *e);
+
+/* The same for one mapping as smaps tells of it, from its first line on. *ret_next: the next one's, NULL after the last. */
+bool maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next);
+
+/* Of `count` pages from `begin` on, whether each is in memory or in swap. pagemap: /proc/self/pagemap. 0, or -1. */
+int maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "heap.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define COMM_SIZE 32
+#define FASTCALL_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+/* What became of a trick that was not done: {"refused": reason}, or the exception that is set. New reference. */
+static PyObject *
+refused(const struct err *e)
+{
+	if (PyErr_Occurred() != NULL)
+		return NULL;
+	return Py_BuildValue("{ss}", "refused", e->text);
+}
+
+static PyObject *
+tune_malloc(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	if (heap_refuse_sanitizer(&e) < 0)
+		return refused(&e);
+	if (heap_tune_malloc() < 0) {
+		err_set(&e, ERR_DENIED, "mallopt has no such knobs in this C library");
+		return refused(&e);
+	}
+	return PyDict_New();
+}
+
+static PyObject *
+thp_off(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	return heap_refuse_huge_pages(&e) < 0 ? refused(&e) : PyDict_New();
+}
+
+static PyObject *
+plug_holes(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	struct heap_plugged did;
+	if (heap_plug(&did, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn,sn,sn,sn}", "blocks", did.blocks, "block_bytes", did.block_bytes, "chunks",
+			     did.chunks, "chunk_bytes", did.chunk_bytes);
+}
+
+static PyObject *
+immortalise(PyObject *py_module, PyObject *py_args, PyObject *py_keywords)
+{
+	(void)py_module;
+	char *names[] = { (char[]){ "roots" }, (char[]){ "mortal" }, NULL };
+	PyObject *py_roots = NULL, *py_mortal = NULL; /* borrowed */
+	if (!PyArg_ParseTupleAndKeywords(py_args, py_keywords, "|$OO", names, &py_roots, &py_mortal))
+		return NULL;
+	struct err e = ERR_INIT;
+	struct heap_immortal did;
+	if (heap_immortalise(py_roots, py_mortal, &did, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn,sn}", "objects", did.objects, "mortal", did.mortal);
+}
+
+static PyObject *
+remap_heap(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	struct heap_remapped did;
+	if (heap_remap(&did, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn,sn,sn}", "mappings", did.mappings, "pieces", did.pieces, "bytes", did.bytes);
+}
+
+static PyObject *
+trim(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	heap_trim();
+	Py_RETURN_NONE;
+}
+
+/* The name of a thread of ours as (tid, str). New reference. */
+static PyObject *
+name_thread(long tid)
+{
+	char path[64], comm[COMM_SIZE];
+	snprintf(path, sizeof path, "/proc/self/task/%ld/comm", tid);
+	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, comm, sizeof comm);
+	if (size < 0) /* it has just ended */
+		size = 0;
+	PyObject *py_comm = PyUnicode_DecodeUTF8(comm, size > 0 && comm[size - 1] == '\n' ? size - 1 : size, "replace");
+	return py_comm == NULL ? NULL : Py_BuildValue("lN", tid, py_comm);
+}
+
+static PyObject *
+thread_names(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	DIR *directory = opendir("/proc/self/task");
+	if (directory == NULL)
+		return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "/proc/self/task");
+	PyObject *py_names = PyList_New(0);
+	for (struct dirent *entry; py_names != NULL && (entry = readdir(directory)) != NULL;) {
+		long tid = strtol(entry->d_name, NULL, 10);
+		if (tid <= 0)
+			continue;
+		PyObject *py_name = name_thread(tid);
+		if (py_name == NULL || PyList_Append(py_names, py_name) < 0)
+			Py_CLEAR(py_names);
+		Py_XDECREF(py_name);
+	}
+	closedir(directory);
+	return py_names;
+}
+
+static PyObject *
+count_threads(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	return PyLong_FromLong(heap_count_threads());
+}
+
+static PyObject *
+memory_of(PyObject *py_module, PyObject *py_pid)
+{
+	(void)py_module;
+	struct err e = ERR_INIT;
+	struct heap_memory memory;
+	long pid = PyLong_AsLong(py_pid);
+	if (pid == -1 && PyErr_Occurred() != NULL)
+		return NULL;
+	if (heap_memory_of((pid_t)pid, &memory, &e) < 0) {
+		PyErr_SetString(PyExc_OSError, e.text);
+		return NULL;
+	}
+	return Py_BuildValue("{sk,sk,sk,sk,sk}", "rss", memory.rss, "pss", memory.pss, "private", memory.private,
+			     "shared", memory.shared, "swap", memory.swap);
+}
+
+static PyMethodDef methods[] = {
+	{ "tune_malloc", tune_malloc, METH_NOARGS, "tune_malloc()" },
+	{ "thp_off", thp_off, METH_NOARGS, "thp_off()" },
+	{ "plug_holes", plug_holes, METH_NOARGS, "plug_holes()" },
+	{ "immortalise", FASTCALL_KEYWORDS(immortalise), METH_VARARGS | METH_KEYWORDS,
+	  "immortalise(*, roots=(), mortal=())" },
+	{ "remap_heap", remap_heap, METH_NOARGS, "remap_heap()" },
+	{ "trim", trim, METH_NOARGS, "trim()" },
+	{ "thread_names", thread_names, METH_NOARGS, "thread_names()" },
+	{ "count_threads", count_threads, METH_NOARGS, "count_threads()" },
+	{ "memory_of", memory_of, METH_O, "memory_of(pid, /)" },
+	{ 0 },
+};
+
+PyObject *
+heap_make_module(void)
+{
+	static struct PyModuleDef definition = {
+		PyModuleDef_HEAD_INIT,
+		.m_name = "_nursery",
+		.m_doc = "What pupitre-template does to its own memory. docs/memory.md",
+		.m_size = -1,
+		.m_methods = methods,
+	};
+	return PyModule_Create(&definition);
+}

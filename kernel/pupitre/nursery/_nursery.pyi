@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The built-in module of pupitre-template: what it does to its own memory. docs/memory.md describes the tricks.
+
+Each trick returns what it did as numbers, or, when it changed nothing, {"refused": why}. All of them are for a process
+with one thread.
+"""
+
+from collections.abc import Sequence
+
+def tune_malloc() -> dict[str, str]:
+    """One malloc arena, thresholds that stay where they are. As early as possible; inherited by children."""
+
+def thp_off() -> dict[str, str]:
+    """No transparent huge pages for this process and its children."""
+
+def plug_holes() -> dict[str, int | str]:
+    """Take every hole in memory that is partly used, and never give it back.
+
+    blocks, block_bytes: of Python's small-object pools; chunks, chunk_bytes: of the C library's heap. May be called
+    again; best after the last of the Python code that runs before the first fork.
+    """
+
+def immortalise(*, roots: Sequence[object] = (), mortal: Sequence[object] = ()) -> dict[str, int | str]:
+    """Make all objects that the garbage collector knows, and what they refer to, immortal: CPython 3.12 to 3.14.
+
+    Before gc.freeze, which hides objects from it. `roots`: further objects, which the collector does not know.
+    `mortal`: objects that must stay as they are, as do those with a finaliser, frames and tracebacks.
+    objects: how many became immortal; mortal: how many the collector knows that did not.
+    """
+
+def remap_heap() -> dict[str, int | str]:
+    """Replace the heap by private mappings of a sealed file in memory, so that fork copies no page tables. The last one.
+
+    mappings, pieces: how many were replaced, by how many; bytes: what the file holds.
+    """
+
+def trim() -> None:
+    """Give free pages of the C library's heap back. For an idle child."""
+
+def thread_names() -> list[tuple[int, str]]:
+    """(tid, name) of each thread of this process, the main one first."""
+
+def count_threads() -> int:
+    """Threads of this process; -1 when /proc does not tell."""
+
+def memory_of(pid: int, /) -> dict[str, int]:
+    """rss, pss, private, shared, swap of a process in KiB. OSError when /proc does not tell."""
