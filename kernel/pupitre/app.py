@@ -101,7 +101,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         self.init_shell()
 
     def has_configuration(self) -> bool:
-        """Whether the user's profile (not the system's) configures anything. For an application that a template made."""
+        """Whether the user's profile (not the system's) configures anything. For an application made by a template."""
         place = os.path.join(get_ipython_dir(), f"profile_{self.profile}")
         names = {os.path.splitext(name)[0] for name in ("ipython_config.py", *self.config_files)}
         return any(os.path.exists(os.path.join(place, name + end)) for name in names for end in (".py", ".json"))

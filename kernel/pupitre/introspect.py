@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.utils.tokenutil import token_at_cursor
 
+from . import disposable
 from .parent import Parent
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Introspection:
     def __init__(self, shell: "ZMQInteractiveShell", with_types: bool = True) -> None:
         self.shell, self.with_types = shell, with_types
 
-    def complete(self, message: Parent) -> dict[str, Any]:
+    def complete(self, message: Parent) -> dict[str, Any] | bytes:
         content = message["content"]
         code = _text(content)
-        cursor = _cursor(content, code)
+        return disposable.ask(self._complete, code, _cursor(content, code))
+
+    def _complete(self, code: str, cursor: int) -> dict[str, Any]:
         # Not at the top: many kernels never complete anything, and the completer is large.
         from IPython.core.completer import provisionalcompleter, rectify_completions
 

@@ -74,6 +74,7 @@ class IPythonKernel(SingletonConfigurable):
         self.control_stream = Socket("control")
         self.iopub_thread = Thread(self.iopub_socket)
         self.eventloop: Any = None
+        self.at_rest: Callable[[], None] = lambda: None  # called once when nothing has run for a moment
 
     def begin(self, shell: ZMQInteractiveShell) -> None:
         """The shell exists: requests can be served from now on."""
@@ -172,13 +173,13 @@ class IPythonKernel(SingletonConfigurable):
         door.parent.set((message.serial, message))
         return function(*args)
 
-    def _look(self, answer: Callable[[Parent], dict[str, Any]], message: Parent) -> None:
+    def _look(self, answer: Callable[[Parent], dict[str, Any] | bytes], message: Parent) -> None:
         """Answer with what `answer` says.
 
         Completers and reprs are user code: they may raise, hang and be interrupted.
         """
         try:
-            content = self.call_user(message, answer, message)
+            content: dict[str, Any] | bytes = self.call_user(message, answer, message)
         except BaseException as error:
             content = error_content(error)
         reply(message, content)
@@ -291,6 +292,7 @@ class IPythonKernel(SingletonConfigurable):
             self.loop.call_ours_later(WRITE_AFTER, self._write_history)
         elif self.shell.history_manager is not None:
             self.shell.history_manager.writeout_cache()
+            self.at_rest()
 
     @property
     def is_busy(self) -> bool:

@@ -3,12 +3,12 @@
  * From fork to HELLO. Each step makes one thing what a cold start of the caller would have; one that fails ends the process before it
  * said hello, and the front starts cold.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "become.h"
 #include "drop.h"
@@ -17,10 +17,11 @@
 #include "lifeline.h"
 #include "module.h"
 #include "nudge.h"
-#include "nursery/heap/heap.h"
 #include "place.h"
 #include "start.h"
 #include "template.h"
+
+#define PYTHON_VARIABLE "PUPITRE_PYTHON="
 
 static _Noreturn void
 give_up(const struct err *e)
@@ -29,12 +30,25 @@ give_up(const struct err *e)
 	_exit(CHILD_FAILED);
 }
 
+/* The interpreter that the front chose for its worker, as a path. */
+static void
+copy_python(const struct payload *payload, char ret[PATH_MAX])
+{
+	const char *at = payload->strings;
+	ret[0] = '\0';
+	for (uint32_t i = 0; i < payload->count; i++, at += strlen(at) + 1) {
+		if (strncmp(at, PYTHON_VARIABLE, strlen(PYTHON_VARIABLE)) == 0)
+			snprintf(ret, PATH_MAX, "%s", at + strlen(PYTHON_VARIABLE));
+	}
+}
+
 /* The process, before any Python runs in it: where it is accounted, what it may use, who it is, what it holds. */
 static int
-become_process(const struct nursery_order *order, int *fds, struct payload *payload, struct err *e)
+become_process(const struct nursery_order *order, int *fds, char ret_python[PATH_MAX], struct err *e)
 {
 	const struct nursery_placement *p = &order->placement;
-	int kept[2] = { fds[NURSERY_FD_PAYLOAD], fds[NURSERY_FD_CWD] };
+	struct payload payload;
+	int kept[2];
 	if (place_in_cgroups(p, fds + NURSERY_FD_COUNT, e) < 0)
 		return -1;
 	if (setsid() < 0)
@@ -43,11 +57,16 @@ become_process(const struct nursery_order *order, int *fds, struct payload *payl
 		return -1;
 	prctl(PR_SET_NAME, "pupitre-worker");
 	become_signals();
-	if (become_open(kept[0], payload, e) < 0 || become_move(payload, kept[1], e) < 0)
+	if (become_open(kept[0], &payload, e) < 0)
 		return -1;
+	copy_python(&payload, ret_python);
+	int failure = become_move(&payload, kept[1], e);
+	if (failure == 0)
+		failure = become_environment(&payload, e);
+	become_free(&payload);
 	close(kept[0]);
 	close(kept[1]);
-	return become_environment(payload, e);
+	return failure;
 }
 
 /* What pupitre-worker's main sets up before Python. */
@@ -80,15 +99,15 @@ environment(void)
 	return py_environment;
 }
 
-/* pupitre.nursery.fresh.awake(environment): true when this Python may serve the caller. */
+/* pupitre.nursery.fresh.awake(environment, python): true when this Python may serve the caller. */
 static int
-awake(void)
+awake(const char *python)
 {
 	PyObject *py_fresh = PyImport_ImportModule("pupitre.nursery.fresh");
 	PyObject *py_environment = py_fresh == NULL ? NULL : environment();
 	PyObject *py_result = NULL;
 	if (py_environment != NULL)
-		py_result = PyObject_CallMethod(py_fresh, "awake", "O", py_environment);
+		py_result = PyObject_CallMethod(py_fresh, "awake", "Os", py_environment, python);
 	int serves = py_result == NULL ? -1 : PyObject_IsTrue(py_result);
 	Py_XDECREF(py_result);
 	Py_XDECREF(py_environment);
@@ -97,19 +116,14 @@ awake(void)
 }
 
 _Noreturn void
-child_run(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+child_run(const struct nursery_order *order, int *fds)
 {
 	struct err e = ERR_INIT;
-	struct payload payload;
-	(void)t;
-	(void)fd_count;
-	if (become_process(order, fds, &payload, &e) < 0)
-		give_up(&e);
-	become_free(&payload);
-	if (become_worker(&e) < 0)
+	char python[PATH_MAX];
+	if (become_process(order, fds, python, &e) < 0 || become_worker(&e) < 0)
 		give_up(&e);
 	PyOS_AfterFork_Child();
-	int serves = module_refresh() < 0 ? -1 : awake();
+	int serves = module_refresh() < 0 ? -1 : awake(python);
 	if (serves == 0)
 		_exit(CHILD_UNLIKE);
 	if (serves < 0) {

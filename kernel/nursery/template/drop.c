@@ -238,16 +238,19 @@ session_keyring(void)
 }
 
 /* A session keyring of the user's own with their user keyring in it, as a login makes it. Where the kernel has no keys, or a filter that
- * what runs here inherits keeps all of keyctl away, there is nothing that could be taken from the nursery's. */
+ * whatever runs here inherits keeps all of keyctl away, there is nothing that could be taken from the nursery's. */
 static int
 change_keyring(struct err *e)
 {
-	long before = session_keyring();
-	if (before < 0 && (errno == ENOSYS || errno == EPERM))
-		return 0;
-	if (before < 0 || syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0)
+	long own = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	if (own < 0) {
+		int why = errno;
+		if ((why == ENOSYS || why == EPERM) && session_keyring() < 0 && errno == why)
+			return 0;
+		errno = why;
 		return err_system(e, "KEYCTL_JOIN_SESSION_KEYRING");
-	if (session_keyring() == before)
+	}
+	if (session_keyring() != own)
 		return err_set(e, ERR_DENIED, "the session keyring stayed");
 	if (syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING) < 0)
 		return err_system(e, "KEYCTL_LINK");

@@ -5,7 +5,7 @@
  */
 #include "template.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +121,7 @@ main(int argc, char **argv)
 	}
 	prctl(PR_SET_NAME, "pupitre-templat"); /* 15 characters is what there is room for */
 	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 || start_python(&e) < 0) {
-		snprintf(report.text, sizeof report.text, "%s", e.text);
+		snprintf(report.text, sizeof report.text, "%.200s", e.text);
 		template_report(&t, &report, -1);
 		return EXIT_FAILED;
 	}
@@ -130,7 +130,8 @@ main(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	report.op = NURSERY_READY;
-	prctl(PR_SET_PDEATHSIG, 0); /* from now on we end when our last worker has: nobody else could say how it ended */
+	prctl(PR_SET_PDEATHSIG,
+	      0); /* from now on we end when our last worker has: nobody else could say how it ended */
 	if (template_report(&t, &report, -1) < 0)
 		return EXIT_FAILED;
 	return template_serve(&t);

@@ -72,14 +72,14 @@ microseconds_since(const struct timespec *then)
 
 /* Fork for the order. The pid and everything that may be inherited are settled here; the rest is the child's. */
 static void
-fork_worker(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+fork_worker(struct template *t, const struct nursery_order *order, int *fds)
 {
 	struct timespec begin;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	PyOS_BeforeFork();
 	pid_t pid = fork();
 	if (pid == 0)
-		child_run(t, order, fds, fd_count);
+		child_run(order, fds);
 	int failure = errno;
 	PyOS_AfterFork_Parent();
 	if (pid < 0) {
@@ -111,7 +111,7 @@ serve_order(struct template *t, const struct nursery_order *order, int *fds, siz
 	else if (heap_count_threads() != 1)
 		refuse(t, order->id, NURSERY_THREADS, "");
 	else
-		fork_worker(t, order, fds, fd_count);
+		fork_worker(t, order, fds);
 }
 
 /* One order from the listener: 1, 0 at its end, -1 when there is none. */

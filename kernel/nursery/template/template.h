@@ -17,8 +17,8 @@
 #define TEMPLATE_FDS_MAX (NURSERY_FD_COUNT + NURSERY_CGROUPS_MAX)
 
 /* Exit statuses of a worker that never said hello. The front starts cold. */
-#define CHILD_FAILED 70   /* something could not be made as the caller has it */
-#define CHILD_UNLIKE 71   /* what the caller would import is not what the template imported */
+#define CHILD_FAILED 70 /* something could not be made as the caller has it */
+#define CHILD_UNLIKE 71 /* what the caller would import is not what the template imported */
 
 /* A file or directory whose change makes the template stale. */
 struct watched {
@@ -27,7 +27,8 @@ struct watched {
 	ino_t ino;
 };
 
-struct template {
+struct template
+{
 	int socket;
 	int signals; /* signalfd: SIGCHLD */
 	struct watched *watched;
@@ -41,7 +42,7 @@ int template_serve(struct template *t);
 /* serve.c: tell the listener. `fd` goes along unless it is -1. 0, or -1 when the listener is gone. */
 int template_report(struct template *t, struct nursery_report *report, int fd);
 
-/* child.c: the forked process becomes the worker of the order. `fds` as they came with it. */
-_Noreturn void child_run(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count);
+/* child.c: the forked process becomes the worker of the order. `fds` as they came with it, consumed. */
+_Noreturn void child_run(const struct nursery_order *order, int *fds);
 
 #endif

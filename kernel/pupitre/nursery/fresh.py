@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a forked worker does in Python before its first request: everything that a cold start would have taken from the user's
-environment, home directory or from chance, and that the template took from its own.
+"""What a forked worker does in Python before its first request: everything that a cold start would have taken from the
+user's environment, home directory or from chance, and that the template took from its own.
 """
 
 import gc
@@ -19,16 +19,15 @@ _imported: dict[str, str] = {}
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def awake(environment: dict[bytes, bytes]) -> bool:
-    """Become the worker of the user whose `environment` this is; C has done its part of it.
+def awake(environment: dict[bytes, bytes], python: str) -> bool:
+    """Become the worker of the user whose `environment` this is; C has done its part of it. `python`: sys.executable.
 
-    False if this user would import something else than the template did: the process then ends, and the kernel starts cold.
+    False if this user would import something else than the template did: the process ends, and the kernel starts cold.
     """
-    import _pupitre
-
-    door.link_fd, door.wake_fd = _pupitre.link_fd, _pupitre.wake_fd  # type: ignore[attr-defined]
+    module = sys.modules["_pupitre"]
+    door.link_fd, door.wake_fd = module.link_fd, module.wake_fd
     _set_environment(environment)
-    _set_interpreter()
+    _set_interpreter(python)
     own = _set_path()
     if _is_shadowed(own) or not _set_matplotlib():
         return False
@@ -43,14 +42,13 @@ def _set_environment(environment: dict[bytes, bytes]) -> None:
     data.clear()
     data.update(environment)
     posix = sys.modules["posix"]
-    posix.environ.clear()  # type: ignore[attr-defined]
-    posix.environ.update(environment)  # type: ignore[attr-defined]
+    posix.environ.clear()
+    posix.environ.update(environment)
 
 
-def _set_interpreter() -> None:
+def _set_interpreter(python: str) -> None:
     """What the command line and the PYTHON* variables say."""
     environ = os.environ
-    python = environ.pop("PUPITRE_PYTHON", None)
     if python:
         sys.executable = python
         sys.orig_argv = [python]
@@ -127,7 +125,7 @@ def _has_module(place: str, name: str) -> bool:
 
 
 def _set_matplotlib() -> bool:
-    """The user's directories. False if they chose a backend or have a matplotlibrc, which count while it is imported."""
+    """The user's directories. False if they chose a backend or have a matplotlibrc, which count when it is imported."""
     matplotlib = sys.modules.get("matplotlib")
     if matplotlib is None:
         return True
@@ -171,10 +169,10 @@ def reseed() -> None:
     """Chance and identity that no two kernels may share. `random` and OpenSSL look after themselves."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
-        numpy.seed()  # type: ignore[attr-defined]
+        numpy.seed()
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.seed()  # type: ignore[attr-defined]
+        torch.seed()
     uuid = sys.modules.get("uuid")
     if uuid is not None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ def request(app: IPKernelApp, name: str, content: dict[str, Any]) -> dict[str, A
 
     header = {"msg_type": name, "msg_id": "rehearsal", "session": "", "username": "", "date": "", "version": "5.4"}
     parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
-    send, door.send = door.send, keep  # type: ignore[assignment]
+    send, door.send = door.send, keep
     try:
         app.kernel.handle(door.REQUEST, 0, 0, [*parts, b""])
     finally:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Proves, before the first worker, that this template can be forked: two probe children must each run code, and must not
-share what no two kernels may share.
+"""Proves, before the first worker, that this template can be forked: two probe children must each run code, and must
+not share what no two kernels may share.
 """
 
 import json

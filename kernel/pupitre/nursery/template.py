@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds the template: the Python that workers are forked from.
 
-Runs in `pupitre-template` before it takes orders. Imports the packages of the course, makes the application, its shell and
-its kernel, rehearses a session, and leaves a heap whose pages children seldom write to. The order of the steps matters:
-docs/memory.md says what each is worth.
+Runs in `pupitre-template` before it takes orders. Imports the packages of the course, makes the application, its shell
+and its kernel, rehearses a session, and leaves a heap whose pages children seldom write to. The order of the steps
+matters: docs/memory.md says what each is worth.
 """
 
 import atexit
@@ -14,14 +14,21 @@ import sysconfig
 from importlib import import_module
 from json import loads
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import _nursery
-
-from pupitre import door, engine
+from pupitre import disposable, door, engine
 from pupitre.streams import OutStream
 
 from . import fresh, rehearsal, selftest
+
+if TYPE_CHECKING:
+    from . import _nursery
+else:
+    import _nursery
+
+
+_REST_MAX = 0.05  # seconds that a cell may have to wait for the collector
+_resting = 0.0
 
 
 class Unfit(Exception):
@@ -33,7 +40,7 @@ def build(settings_json: str) -> tuple[str, list[str]]:
 
     imports    names of modules to import; one that cannot be imported makes the template unfit
     rehearsal  path of a notebook whose code cells are run as well, or null
-    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim; absent means true
+    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim fork_complete; absent means true
 
     Returns the fingerprint, one line for people, and the paths whose change makes the template stale.
     """
@@ -54,7 +61,12 @@ def build(settings_json: str) -> tuple[str, list[str]]:
     fresh.remember_imports()
     engine.protect()
     _refuse_threads()
+    if tricks.get("trim", True):
+        app.kernel.at_rest = rest
     done = _settle(tricks)
+    disposable.enabled = tricks.get("fork_complete", True) and "immortal" not in done
+    if disposable.enabled:
+        done.append("fork_complete")
     _refuse_threads()
     selftest.run(app)
     return _fingerprint(settings, done, monotonic() - begin), _watched()
@@ -91,6 +103,16 @@ def _settle(tricks: dict[str, bool]) -> list[str]:
     if tricks.get("memfd", True) and _did(_nursery.remap_heap()):
         done.append("memfd")
     return done
+
+
+def rest() -> None:
+    """In a worker, when its student pauses: give back what the last cells left. Not if that took long the last time."""
+    global _resting
+    begin = monotonic()
+    if _resting < _REST_MAX:
+        gc.collect()
+        _nursery.trim()
+        _resting = monotonic() - begin
 
 
 def _did(outcome: dict[str, Any]) -> bool:
