@@ -6,12 +6,14 @@
  *   exchange.c  busy, one reply, idle                shell.c    the queue and the abort window
  *   control.c   what the front answers itself        relay.c    the worker's frames onto the wire
  *   streams.c   printed text into stream messages    stdinput.c input() and its answer
- *   worker.c    the link; spawn.c starts it          interrupt.c, shutdown.c, obituary.c  how things end
+ *   worker.c    the link                             interrupt.c, shutdown.c, obituary.c  how things end
+ *   start.c     how the worker comes to be: spawn.c by exec, nursery.c by asking for one
  */
 #ifndef PUPITRE_FRONT_FRONT_H
 #define PUPITRE_FRONT_FRONT_H
 
 #include "front/connfile.h"
+#include "front/nursery.h"
 #include "front/oom.h"
 #include "front/options.h"
 #include "front/output.h"
@@ -36,6 +38,7 @@ struct front {
 	struct output output;
 	struct session *session;
 	struct worker worker;
+	struct nursery nursery; /* whom the worker was asked of */
 	struct streams streams;
 	struct parents parents;
 	struct oom_count oom;
@@ -57,6 +60,9 @@ struct front {
 	int exit_signal; /* end by this signal; 0: exit_status */
 };
 
+#define FRONT_PROGRAM "pupitre-kernel"
+#define FRONT_EXIT_WORKER 4 /* exit status: no worker */
+
 /* Deadlines, in milliseconds. */
 #define FRONT_INTERRUPT_REPORT_MS 2000      /* an interrupt without effect is mentioned after this */
 #define FRONT_BUSY_STOP_MS 400              /* a busy worker is killed this long after shutdown_request */
@@ -66,6 +72,11 @@ struct front {
 
 /* loop.c: serve until the phase is FRONT_ENDED. */
 void front_run(struct front *f);
+
+/* start.c: a worker, or one that was asked for. 0, or -1 with one line for the user. */
+int start_worker(struct front *f, struct err *e);
+/* The nursery's came to nothing: another, by exec. Ends the phase when that fails as well. */
+void start_cold(struct front *f);
 
 /* shell.c: a verified message of the shell channel (or one from control that the worker must serve). Consumes r. */
 void shell_accept(struct front *f, struct request *r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The front's one loop: wait for sockets, link, bell, pipes, child and signals; serve control first, then what the worker
+ * The front's one loop: wait for sockets, link, bell, pipes, worker, nursery and signals; serve control first, then what the worker
  * said, then the shell queue. No timer exists while there is nothing to wait for.
  */
 #include <errno.h>
@@ -24,6 +24,7 @@
 enum watched {
 	WATCH_SIGNALS,
 	WATCH_PARENT,
+	WATCH_NURSERY,
 	WATCH_CHILD,
 	WATCH_LINK,
 	WATCH_LINK_OUT,
@@ -49,6 +50,9 @@ next_timeout(const struct front *f)
 	earlier(&due, f->report_ms);
 	earlier(&due, f->kill_ms);
 	earlier(&due, f->cut_off_ms);
+	earlier(&due, nursery_due(&f->nursery));
+	if (f->worker.settle_ms != 0 && !f->worker.ended)
+		earlier(&due, now + WORKER_SETTLE_RETRY_MS);
 	if (!output_is_empty(&f->output))
 		earlier(&due, now + OUTPUT_RETRY_MS);
 	if (due == 0)
@@ -62,16 +66,22 @@ arm(struct front *f)
 {
 	if (f->relay_more && !output_is_full(&f->output))
 		return true;
+	if (nursery_holds_text(&f->nursery))
+		return ring_arm(f->worker.shared, 0);
 	if (output_is_full(&f->output) && !output_is_stuck(&f->output))
 		return ring_arm(f->worker.shared, 0);
 	return ring_arm(f->worker.shared, f->streams.due_ms == 0 ? 1 : RING_SIZE / 2);
 }
 
+/* Either the system or a nursery says that the worker's status has changed. */
 static void
-on_child(struct front *f)
+on_change(struct front *f, bool ours)
 {
 	bool before = f->worker.stopped;
-	worker_reap(&f->worker);
+	if (ours)
+		worker_reap(&f->worker);
+	else
+		nursery_serve(&f->nursery, &f->worker);
 	if (f->worker.stopped && !before)
 		interrupt_mention_stop(f);
 }
@@ -85,11 +95,11 @@ on_signals(struct front *f)
 		if (number == SIGINT)
 			interrupt_now(f);
 		else if (number == SIGCHLD)
-			on_child(f);
+			on_change(f, true);
 		else if (number == SIGTERM || number == SIGHUP || number == SIGQUIT)
 			shutdown_at_once(f, 0, number);
-		else if (!f->worker.ended)
-			kill(f->worker.pid, number);
+		else
+			worker_signal_alone(&f->worker, number);
 	}
 }
 
@@ -172,10 +182,16 @@ on_channels(struct front *f, unsigned ready)
 		shell_read(f);
 }
 
-/* The worker has ended: take what it left; if nobody asked it to, say why. */
+/* The worker has ended: take what it left; if nobody asked it to, say why. One from a nursery that never said HELLO never was. */
 static void
 on_end(struct front *f)
 {
+	if (f->nursery.stage == ASK_FORKED) {
+		nursery_lose(&f->nursery, NURSERY_NO_ANSWER);
+		return;
+	}
+	if (!worker_settle(&f->worker))
+		return;
 	relay_drain(f);
 	if (f->phase == FRONT_STOPPING) {
 		shell_answer_rest(f);
@@ -191,6 +207,9 @@ on_timers(struct front *f)
 	long long now = clock_ms();
 	output_retry(&f->output);
 	streams_tick(f);
+	nursery_tick(&f->nursery);
+	if (f->worker.settle_ms != 0 && !f->worker.ended && f->phase != FRONT_ENDED)
+		on_end(f);
 	if (f->report_ms != 0 && now >= f->report_ms)
 		interrupt_report(f);
 	if (f->kill_ms != 0 && now >= f->kill_ms)
@@ -207,17 +226,19 @@ watch(struct front *f, struct poll_set *set)
 {
 	struct poll_fd *fds = set->fds;
 	bool full = output_is_full(&f->output);
+	bool expecting = nursery_is_expecting(&f->nursery), quiet = nursery_holds_text(&f->nursery);
 	const struct worker *w = &f->worker;
 	for (int i = 0; i < WATCH_COUNT; i++)
 		fds[i] = (struct poll_fd){ .fd = -1 };
 	fds[WATCH_SIGNALS].fd = f->signal_fd;
 	fds[WATCH_PARENT].fd = f->phase == FRONT_STOPPING ? -1 : f->parent_fd; /* we are leaving anyway */
-	fds[WATCH_CHILD].fd = w->pidfd;
-	fds[WATCH_LINK].fd = full ? -1 : w->link;
+	fds[WATCH_NURSERY].fd = f->nursery.connection;
+	fds[WATCH_CHILD].fd = w->ended || w->settle_ms != 0 ? -1 : w->pidfd;
+	fds[WATCH_LINK].fd = full || expecting ? -1 : w->link;
 	fds[WATCH_LINK_OUT] = (struct poll_fd){ .fd = w->outgoing.size > 0 ? w->link : -1, .writable = true };
 	fds[WATCH_BELL].fd = w->bell;
-	fds[WATCH_OUT].fd = full ? -1 : w->pipes[0];
-	fds[WATCH_ERR].fd = full ? -1 : w->pipes[1];
+	fds[WATCH_OUT].fd = full || quiet ? -1 : w->pipes[0];
+	fds[WATCH_ERR].fd = full || quiet ? -1 : w->pipes[1];
 	set->channels = (1u << CHANNEL_COUNT) - 1;
 	if (f->queue.bytes >= FRONT_QUEUE_MAX)
 		set->channels &= ~(1u << CHANNEL_SHELL);
@@ -233,16 +254,25 @@ serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
 	if (f->phase == FRONT_ENDED)
 		return;
 	on_channels(f, channels);
+	if (fds[WATCH_NURSERY].ready)
+		on_change(f, false);
 	if (fds[WATCH_LINK_OUT].ready)
 		worker_flush(&f->worker);
 	relay_read(f, fds[WATCH_BELL].ready);
 	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))
 		streams_read_pipes(f, PIPE_BYTES_AT_ONCE);
-	if (fds[WATCH_CHILD].ready) {
-		worker_reap(&f->worker);
-		fd_close(&f->worker.pidfd);
+	if (fds[WATCH_CHILD].ready)
 		on_end(f);
-	}
+}
+
+/* Nothing came of asking a nursery. Last in its turn, since what was polled belongs to the worker that is given up. */
+static void
+fall_back(struct front *f)
+{
+	if (f->phase == FRONT_STARTING)
+		start_cold(f);
+	else
+		shutdown_kill(f);
 }
 
 void
@@ -263,5 +293,7 @@ front_run(struct front *f)
 		if (!err_is_set(&e))
 			serve(f, fds, set.ready);
 		on_timers(f);
+		if (f->nursery.stage == ASK_LOST && f->phase != FRONT_ENDED)
+			fall_back(f);
 	}
 }

@@ -18,21 +18,26 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "front/front.h"
+#include "front/inquiry.h"
 #include "front/version.h"
-#include "protocol/text.h"
 
-#define PROGRAM "pupitre-kernel"
 #define LINGER_MS 1000  /* for a subscriber that does not read */
 #define DELIVER_MS 5000 /* for one that does */
 
-enum exit_status { EXIT_CONNECTION = 1, EXIT_USAGE = 2, EXIT_BIND = 3, EXIT_WORKER = 4, EXIT_UNSIGNED = 5 };
+enum exit_status {
+	EXIT_CONNECTION = 1,
+	EXIT_USAGE = 2,
+	EXIT_BIND = 3,
+	EXIT_WORKER = FRONT_EXIT_WORKER,
+	EXIT_UNSIGNED = 5
+};
 
 static struct front front;
 
 static int
 complain(enum exit_status status, const struct err *e)
 {
-	fprintf(stderr, "%s: error: %s\n", PROGRAM, e->text);
+	fprintf(stderr, "%s: error: %s\n", FRONT_PROGRAM, e->text);
 	return (int)status;
 }
 
@@ -97,34 +102,6 @@ is_signed(void)
 	return front.connection.key_size > 0 && !front.options.no_secure;
 }
 
-/* The worker's START frame. */
-static int
-write_start(struct buf *out)
-{
-	buf_append_string(out, "{\"version\": \"" PUPITRE_VERSION "\", \"connection_file\": ");
-	text_append_json(out, front.file.path, strlen(front.file.path));
-	buf_appendf(out, ", \"session\": \"%s\", \"ident\": \"%s\", \"quiet\": %s", session_id(front.session),
-		    session_ident(front.session), front.options.verbosity > 0 ? "false" : "true");
-	buf_append_string(out, ", \"argv\": [\"" PROGRAM "\", \"-f\", ");
-	text_append_json(out, front.file.path, strlen(front.file.path));
-	buf_append_string(out, "], \"arguments\": [");
-	for (size_t i = 0; i < front.options.forwarded_count; i++) {
-		buf_append_string(out, i == 0 ? "" : ", ");
-		text_append_json(out, front.options.forwarded[i], strlen(front.options.forwarded[i]));
-	}
-	return buf_append_string(out, "]}");
-}
-
-static int
-start_worker(struct err *e)
-{
-	BUF_AUTO start = BUF_INIT;
-	if (write_start(&start) < 0)
-		return err_memory(e);
-	struct spawn how = { .python = front.options.python, .start = start.data, .start_size = start.size };
-	return worker_spawn(&front.worker, &how, e);
-}
-
 /* Everything that can fail before serving. 0, or an exit status after one line on standard error. */
 static int
 prepare(void)
@@ -153,7 +130,7 @@ prepare(void)
 	if (front.session == NULL)
 		return complain(EXIT_CONNECTION, &e);
 	front.oom = oom_read();
-	if (start_worker(&e) < 0)
+	if (start_worker(&front, &e) < 0)
 		return complain(EXIT_WORKER, &e);
 	return 0;
 }
@@ -165,7 +142,7 @@ greet(void)
 		fprintf(stderr,
 			"%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"
 			"Interrupts (Ctrl-C) go to the running cell; to end, shut the kernel down or send SIGTERM.\n",
-			PROGRAM, front.file.path);
+			FRONT_PROGRAM, front.file.path);
 }
 
 /* Give subscribers that read the chance to get everything, the last error and idle included. */
@@ -185,6 +162,7 @@ static void
 release(void)
 {
 	worker_close(&front.worker);
+	nursery_close(&front.nursery);
 	request_free(front.active);
 	request_queue_clear(&front.queue);
 	deliver_rest();
@@ -223,15 +201,18 @@ main(int argc, char **argv)
 		version_print();
 		return 0;
 	}
+	if (front.options.action == OPTIONS_ASK_NURSERY)
+		return inquiry_run(front.options.python) ? 0 : 1;
 	if (front.options.action != OPTIONS_RUN) {
 		options_print_help(front.options.action == OPTIONS_HELP_ALL);
 		return 0;
 	}
 	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	int verbosity = front.options.verbosity > 2 ? 2 : front.options.verbosity;
-	log_init(PROGRAM, levels[verbosity + 1]);
+	log_init(FRONT_PROGRAM, levels[verbosity + 1]);
 	mallopt(M_ARENA_MAX, 1); /* one small heap: there is one thread that allocates much */
 	front.worker = WORKER_INIT;
+	front.nursery = NURSERY_INIT;
 	streams_init(&front.streams);
 	request_queue_init(&front.queue);
 	if (take_signals(&e) < 0)

@@ -17,6 +17,7 @@
 
 #define ENAME "KernelDied"
 #define STATUS_LOOP_BROKEN 70 /* how the worker ends when its event loop cannot go on */
+#define STATUS_UNKNOWN 1      /* how we end when nobody knows how the worker did */
 #define LAST_WORDS_SIZE 16384
 #define FRAMES_MAX 20
 
@@ -110,10 +111,32 @@ describe_false_start(struct front *f, struct cause *ret)
 	ret->advice = "`pupitre doctor` says what is missing.";
 }
 
+/* Whoever reaped the worker is gone, and so is its status. A fatal signal has left its number all the same. */
+static void
+describe_unknown(struct front *f, struct cause *ret)
+{
+	const struct state *state = &f->worker.shared->state;
+	uint32_t number = atomic_load(&state->fault_signal);
+	if (atomic_load(&state->fault) != STATE_FAULT_NONE && number > 0 && number < NSIG) {
+		describe_signal(f, (int)number, ret);
+		return;
+	}
+	if (oom_happened(f->oom, oom_read())) {
+		describe_signal(f, SIGKILL, ret);
+		return;
+	}
+	*ret = (struct cause){ "it ended, and nobody could tell how (the nursery is gone)",
+			       "Somebody killed it, or the code itself ended it." };
+}
+
 static void
 describe(struct front *f, struct cause *ret)
 {
 	int status = f->worker.status;
+	if (f->worker.unknown) {
+		describe_unknown(f, ret);
+		return;
+	}
 	if (WIFSIGNALED(status)) {
 		describe_signal(f, WTERMSIG(status), ret);
 		return;
@@ -248,7 +271,9 @@ take_status(struct front *f)
 {
 	int status = f->worker.status;
 	if (f->phase == FRONT_STARTING)
-		f->exit_status = 4;
+		f->exit_status = FRONT_EXIT_WORKER;
+	else if (f->worker.unknown)
+		f->exit_status = STATUS_UNKNOWN;
 	else if (WIFSIGNALED(status))
 		f->exit_signal = WTERMSIG(status);
 	else

@@ -148,6 +148,14 @@ apply_version(struct options *o, const char *value, struct err *e)
 }
 
 static int
+apply_ask_nursery(struct options *o, const char *value, struct err *e)
+{
+	(void)value, (void)e;
+	o->action = OPTIONS_ASK_NURSERY;
+	return 0;
+}
+
+static int
 apply_help(struct options *o, const char *value, struct err *e)
 {
 	(void)value, (void)e;
@@ -183,6 +191,8 @@ static const struct option table[] = {
 	{ "-v", TAKES_NOTHING, apply_verbose, "say more on standard error; twice: message types and ids" },
 	{ "--debug", TAKES_NOTHING, apply_debug, "as -v -v" },
 	{ "--quiet", TAKES_NOTHING, apply_quiet, "say errors only" },
+	{ "--ask-nursery", TAKES_NOTHING, apply_ask_nursery,
+	  "say in a line whether a kernel would be forked by a nursery, and end" },
 	{ "--version", TAKES_NOTHING, apply_version, "print versions and end" },
 	{ "--help", TAKES_NOTHING, apply_help, "print this and end" },
 	{ "-h", TAKES_NOTHING, apply_help, NULL },

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "protocol/connection.h"
 
-enum options_action { OPTIONS_RUN, OPTIONS_VERSION, OPTIONS_HELP, OPTIONS_HELP_ALL };
+enum options_action { OPTIONS_RUN, OPTIONS_VERSION, OPTIONS_HELP, OPTIONS_HELP_ALL, OPTIONS_ASK_NURSERY };
 
 /* Borrows from argv; options_free releases the list. */
 struct options {

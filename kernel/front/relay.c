@@ -79,11 +79,12 @@ on_hello(struct front *f, const struct frame *frame, struct err *e)
 		return err_memory(e);
 	memcpy(f->kernel_info, info.data, info.size);
 	f->kernel_info_size = info.size;
+	nursery_hello(&f->nursery);
 	if (f->phase == FRONT_STARTING) {
 		exchange_publish(f, "status", (struct wire_frame){ NULL, 0 }, STARTING, strlen(STARTING));
 		f->phase = FRONT_READY;
 	}
-	log_info("event=ready pid=%ld", (long)f->worker.pid);
+	log_info("event=ready pid=%ld start=%s", (long)f->worker.pid, f->worker.born ? "nursery" : "cold");
 	return 0;
 }
 
@@ -280,11 +281,14 @@ relay_read(struct front *f, bool rung)
 	struct err e = ERR_INIT;
 	if (rung)
 		silence_bell(w);
+	if (nursery_is_expecting(&f->nursery))
+		return;
 	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, empty the link, and only then
 	 * take the text seen at first. */
 	uint64_t position = ring_position(w->shared);
 	read_link(f, &e);
-	if (!err_is_set(&e) && !f->relay_more && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
+	bool held = nursery_holds_text(&f->nursery);
+	if (!err_is_set(&e) && !f->relay_more && !held && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
 		take_ring(f, position, &e);
 	if (err_is_set(&e))
 		distrust(f, &e);

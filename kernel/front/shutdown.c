@@ -22,6 +22,8 @@ shutdown_begin(struct front *f, bool restart)
 	if (f->active != NULL)
 		interrupt_now(f);
 	f->report_ms = 0;
+	if (nursery_is_expecting(&f->nursery))
+		f->kill_ms = clock_ms(); /* there is nobody to wait for */
 }
 
 void
@@ -30,6 +32,11 @@ shutdown_kill(struct front *f)
 	log_info("event=kill pid=%ld", (long)f->worker.pid);
 	f->kill_ms = 0;
 	worker_signal(&f->worker, SIGKILL);
+	if (f->nursery.stage == ASK_NONE || f->nursery.stage == ASK_DONE)
+		return;
+	/* It is not ours yet, and may not even be ours to kill: the nursery sees that we are gone, and it that its lifeline is. */
+	shell_answer_rest(f);
+	f->phase = FRONT_ENDED;
 }
 
 void

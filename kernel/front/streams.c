@@ -31,6 +31,13 @@ streams_free(struct streams *s)
 	buf_free(&s->content);
 }
 
+void
+streams_change_pipes(struct streams *s)
+{
+	s->partial_size[0] = s->partial_size[1] = 0;
+	s->tail_size = 0;
+}
+
 static void
 publish_text(struct front *f, enum stream stream, uint32_t serial, const char *text, size_t size)
 {

@@ -51,6 +51,9 @@ void streams_add(struct front *f, enum stream stream, uint32_t serial, const cha
 /* Read what waits in the pipes, at most `limit` bytes each. The text belongs to the active or latest request. */
 void streams_read_pipes(struct front *f, size_t limit);
 
+/* Other pipes are read from now on. */
+void streams_change_pipes(struct streams *s);
+
 /* Send what waits, now. Called before anything that must come after the text. */
 void streams_flush(struct front *f);
 

@@ -48,9 +48,9 @@ read_stat(pid_t pid, struct process *ret)
 	return true;
 }
 
-/* All processes of the machine; ours are marked. */
+/* All processes of the machine; ours are marked: we, the worker, whose parent may be a nursery, and what descends from us. */
 static size_t
-list_processes(struct process *list)
+list_processes(struct process *list, pid_t worker)
 {
 	size_t count = 0;
 	DIR *proc = opendir("/proc");
@@ -65,7 +65,7 @@ list_processes(struct process *list)
 	for (bool more = true; more;) {
 		more = false;
 		for (size_t i = 0; i < count; i++) {
-			bool ours = list[i].pid == self;
+			bool ours = list[i].pid == self || list[i].pid == worker;
 			for (size_t j = 0; !ours && j < count; j++)
 				ours = list[j].ours && list[j].pid == list[i].parent;
 			more = more || (ours && !list[i].ours);
@@ -155,7 +155,7 @@ usage_write(struct front *f, struct buf *out)
 	struct process *list = malloc(PROCESSES_MAX * sizeof *list);
 	if (list == NULL)
 		return -1;
-	size_t count = list_processes(list);
+	size_t count = list_processes(list, f->worker.ended ? 0 : f->worker.pid);
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].ours) {
 			memory += read_pss(list[i].pid);

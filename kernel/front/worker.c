@@ -3,13 +3,30 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
 #define KEEP_SIZE ((size_t)64 * 1024)
+
+/* <linux/pidfd.h> of newer systems. */
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
+#define PIDFD_GET_INFO _IOWR(0xFF, 11, struct exit_info)
+#define PIDFD_INFO_EXIT ((uint64_t)1 << 3)
+
+/* struct pidfd_info, in its first version. */
+struct exit_info {
+	uint64_t mask, cgroup;
+	uint32_t unused[11];
+	int32_t exit_code; /* as waitpid gives it */
+};
 
 int
 worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
@@ -43,13 +60,34 @@ worker_flush(struct worker *w)
 		buf_shrink(&w->outgoing, KEEP_SIZE);
 }
 
+/* Signal the group of which the worker is or was the leader. 0, or -1: there is none, or it may not be done. */
+static int
+signal_group(const struct worker *w, int number)
+{
+	if (w->pid <= 0)
+		return -1;
+	if (syscall(SYS_pidfd_send_signal, w->pidfd, number, NULL, PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+		return 0;
+	if (errno != EINVAL && errno != EBADF)
+		return -1;
+	/* Linux before 6.9. The number of a group may belong to strangers once the leader is reaped, which we do ourselves with a child. */
+	if (w->born && syscall(SYS_pidfd_send_signal, w->pidfd, 0, NULL, 0) < 0)
+		return -1;
+	return kill(-w->pid, number);
+}
+
+void
+worker_signal_alone(const struct worker *w, int signal)
+{
+	if (w->pid > 0 && !w->ended)
+		syscall(SYS_pidfd_send_signal, w->pidfd, signal, NULL, 0);
+}
+
 void
 worker_signal(const struct worker *w, int signal)
 {
-	if (w->pid <= 0)
-		return;
-	if (kill(-w->pid, signal) < 0 && !w->ended)
-		kill(w->pid, signal);
+	if (signal_group(w, signal) < 0)
+		worker_signal_alone(w, signal);
 }
 
 void
@@ -60,7 +98,7 @@ worker_reap(struct worker *w)
 		pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED);
 		if (pid <= 0)
 			return;
-		if (pid != w->pid)
+		if (pid != w->pid || w->born)
 			continue;
 		w->stopped = WIFSTOPPED(status);
 		if (WIFEXITED(status) || WIFSIGNALED(status)) {
@@ -71,12 +109,50 @@ worker_reap(struct worker *w)
 }
 
 void
+worker_tell(struct worker *w, int status)
+{
+	w->stopped = WIFSTOPPED(status);
+	if (w->ended || !(WIFEXITED(status) || WIFSIGNALED(status)))
+		return;
+	w->told = true;
+	w->status = status;
+}
+
+/* How a process ended that somebody has reaped. Linux 6.15. */
+static bool
+ask_pidfd(int pidfd, int *ret_status)
+{
+	struct exit_info info = { .mask = PIDFD_INFO_EXIT };
+	if (ioctl(pidfd, PIDFD_GET_INFO, &info) < 0 || !(info.mask & PIDFD_INFO_EXIT))
+		return false;
+	*ret_status = info.exit_code;
+	return true;
+}
+
+bool
+worker_settle(struct worker *w)
+{
+	if (!w->born) {
+		worker_reap(w);
+		w->ended = true;
+		return true;
+	}
+	if (w->settle_ms == 0)
+		w->settle_ms = clock_ms() + WORKER_SETTLE_MS;
+	if (!w->told)
+		w->told = ask_pidfd(w->pidfd, &w->status);
+	if (!w->told && clock_ms() < w->settle_ms)
+		return false;
+	w->ended = true;
+	w->unknown = !w->told;
+	return true;
+}
+
+void
 worker_close(struct worker *w)
 {
-	if (w->pid > 0)
-		kill(-w->pid, SIGKILL);
-	if (w->pid > 0 && !w->ended)
-		kill(w->pid, SIGKILL);
+	signal_group(w, SIGKILL);
+	worker_signal_alone(w, SIGKILL);
 	fd_close(&w->pidfd);
 	fd_close(&w->link);
 	fd_close(&w->bell);

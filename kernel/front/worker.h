@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The front's end of a worker: process, link, ring, pipes. How it came to be (exec here, fork in a nursery later) is spawn.c's
- * business; everything else only uses the descriptors.
+ * The front's end of a worker: process, link, ring, pipes. How it came to be is the business of spawn.c (exec, our child) and
+ * nursery.c (forked elsewhere, at our request); everything else only uses the descriptors.
+ *
+ * A worker born in a nursery is not our child. Somebody else reaps it, at any time, and its number may then come to mean another
+ * process: so it is signalled through its pidfd, which cannot.
  */
 #ifndef PUPITRE_FRONT_WORKER_H
 #define PUPITRE_FRONT_WORKER_H
@@ -10,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "front/ends.h"
 #include "link/frame.h"
 #include "link/ring.h"
 
@@ -24,9 +28,13 @@ struct worker {
 	struct shared *shared;
 	struct frame_reader reader;
 	struct buf outgoing; /* bytes the link has not taken yet */
-	bool ended;          /* reaped: `status` holds */
+	bool born;           /* in a nursery: not our child */
+	bool ended;          /* `status` holds, unless it is unknown */
 	bool stopped;        /* by SIGSTOP and the like */
 	int status;          /* as waitpid gives it */
+	bool told;           /* born: the nursery said how it ended, and `status` holds */
+	bool unknown;        /* it ended, and nobody could tell how */
+	long long settle_ms; /* born: it has ended; how long to ask how. 0: it lives */
 };
 
 #define WORKER_INIT                                    \
@@ -39,14 +47,12 @@ struct worker {
 			  .reader = FRAME_READER_INIT, \
 			  .outgoing = BUF_INIT })
 
-struct spawn {
-	const char *python; /* interpreter for the worker; NULL: found */
-	const char *start;  /* JSON of the START frame */
-	size_t start_size;
-};
+#define WORKER_SETTLE_MS 200      /* how long to ask how a worker ended that is not our child */
+#define WORKER_SETTLE_RETRY_MS 10 /* between two questions */
 
-/* spawn.c: make the descriptors, exec pupitre-worker, queue START. 0, or -1 with one line for the user and *w released. */
-int worker_spawn(struct worker *w, const struct spawn *how, struct err *e);
+/* spawn.c: exec pupitre-worker with the interpreter `python` as our child, in w that has its ends already. 0, or -1 with one line for
+ * the user; w and ends are the caller's to release either way. */
+int spawn_worker(struct worker *w, const struct ends *ends, const char *python, struct err *e);
 
 /* Queue a frame and send what the link takes. 0, or -1 with ERR_CLOSED / ERR_MEMORY / ERR_LIMIT. Never blocks. */
 int worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
@@ -55,11 +61,20 @@ int worker_send(struct worker *w, const struct frame_header *header, const struc
 /* The link is writable: go on. */
 void worker_flush(struct worker *w);
 
-/* Signal the worker's process group; the worker alone when the group is not there. */
+/* Signal the worker's process group; the worker alone when the group is not there. Nothing when there is no worker. */
 void worker_signal(const struct worker *w, int signal);
+
+/* Signal the worker alone. */
+void worker_signal_alone(const struct worker *w, int signal);
 
 /* Collect dead children (SIGCHLD). Sets `ended` and `status`, `stopped`. */
 void worker_reap(struct worker *w);
+
+/* A nursery says that the worker's status changed, as waitpid gives it. Sets `stopped`, or `told` and `status`. */
+void worker_tell(struct worker *w, int status);
+
+/* The pidfd has become readable: find out how it ended. True: `ended` is set. False: ask again in WORKER_SETTLE_RETRY_MS. */
+bool worker_settle(struct worker *w);
 
 /* Kill what is left of the worker's process group and close everything. */
 void worker_close(struct worker *w);

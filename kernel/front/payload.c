@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "front/payload.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "nursery/messages.h"
+
+#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* There is no other way to read it that needs no /proc. Nothing is created meanwhile: our other threads only move bytes. */
+static mode_t
+read_umask(void)
+{
+	mode_t mask = umask(0777);
+	umask(mask);
+	return mask;
+}
+
+/* Header and strings, without a buffer between: the heap does not shrink again. */
+static int
+write_payload(int fd, const struct environment *environment, struct err *e)
+{
+	struct nursery_payload header = { .magic = NURSERY_MAGIC,
+					  .version = NURSERY_VERSION,
+					  .umask = (uint32_t)read_umask(),
+					  .count = (uint32_t)environment->count };
+	for (size_t i = 0; i < environment->count; i++)
+		header.size += strlen(environment->list[i]) + 1;
+	size_t size = sizeof header + header.size;
+	if (size > NURSERY_PAYLOAD_MAX)
+		return err_set(e, ERR_LIMIT, "an environment of %zu bytes", size);
+	if (ftruncate(fd, (off_t)size) < 0)
+		return err_system(e, "ftruncate");
+	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return err_system(e, "mmap");
+	char *start = at;
+	memcpy(at, &header, sizeof header);
+	at += sizeof header;
+	for (size_t i = 0; i < environment->count; i++)
+		at = stpcpy(at, environment->list[i]) + 1;
+	munmap(start, size);
+	return 0;
+}
+
+int
+payload_make(const struct environment *environment, struct err *e)
+{
+	FD_AUTO fd = memfd_create("pupitre-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_system(e, "memfd_create");
+	if (write_payload(fd, environment, e) < 0)
+		return -1;
+	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		return err_system(e, "sealing a memfd");
+	int result = fd;
+	fd = -1;
+	return result;
+}

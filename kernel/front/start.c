@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * How the worker comes to be: forked by a nursery where there is one and nothing speaks against it, else by exec, which always works.
+ * The user is never told which.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "front/front.h"
+#include "front/interpreter.h"
+#include "protocol/text.h"
+
+#define SAID_SIZE 1024 /* bytes of what a worker said that is given up, for the log */
+
+/* The worker's START frame. */
+static int
+write_start(struct front *f, struct buf *out)
+{
+	buf_append_string(out, "{\"version\": \"" PUPITRE_VERSION "\", \"connection_file\": ");
+	text_append_json(out, f->file.path, strlen(f->file.path));
+	buf_appendf(out, ", \"session\": \"%s\", \"ident\": \"%s\", \"quiet\": %s", session_id(f->session),
+		    session_ident(f->session), f->options.verbosity > 0 ? "false" : "true");
+	buf_append_string(out, ", \"argv\": [\"" FRONT_PROGRAM "\", \"-f\", ");
+	text_append_json(out, f->file.path, strlen(f->file.path));
+	buf_append_string(out, "], \"arguments\": [");
+	for (size_t i = 0; i < f->options.forwarded_count; i++) {
+		buf_append_string(out, i == 0 ? "" : ", ");
+		text_append_json(out, f->options.forwarded[i], strlen(f->options.forwarded[i]));
+	}
+	return buf_append_string(out, "]}");
+}
+
+/* The first frame on the link; it waits there for the worker. */
+static int
+send_start(struct front *f, struct err *e)
+{
+	BUF_AUTO start = BUF_INIT;
+	struct frame_header header = { .type = FRAME_START };
+	if (write_start(f, &start) < 0)
+		return err_memory(e);
+	struct frame_part part = { start.data, start.size };
+	return worker_send(&f->worker, &header, &part, 1, e);
+}
+
+static void
+log_cold(const struct nursery *n)
+{
+	log_info("event=cold reason=\"%s\"", nursery_reason_text(n->reason));
+}
+
+/* Make the link, and let somebody make the worker at its other end. On failure everything is released. */
+static int
+make_worker(struct front *f, bool ask, struct err *e)
+{
+	struct ends ends = ENDS_INIT;
+	char python[PATH_MAX];
+	f->worker = WORKER_INIT;
+	int result = interpreter_find(f->options.python, python, e);
+	if (result == 0)
+		result = ends_make(&f->worker, &ends, e);
+	if (result == 0 && !(ask && nursery_begin(&f->nursery, &ends, python))) {
+		log_cold(&f->nursery);
+		result = spawn_worker(&f->worker, &ends, python, e);
+	}
+	ends_close(&ends);
+	if (result == 0)
+		result = send_start(f, e);
+	if (result < 0) {
+		nursery_close(&f->nursery);
+		worker_close(&f->worker);
+	}
+	return result;
+}
+
+int
+start_worker(struct front *f, struct err *e)
+{
+	return make_worker(f, true, e);
+}
+
+/* What the worker that is given up printed is nothing to the user, but something to whoever asked for log lines. */
+static void
+log_last_words(const struct worker *w)
+{
+	char said[SAID_SIZE];
+	ssize_t size = log_level_get() < LOG_INFO ? 0 : read(w->pipes[1], said, sizeof said);
+	ssize_t ignored = size > 0 ? write(STDERR_FILENO, said, (size_t)size) : 0;
+	(void)ignored;
+}
+
+void
+start_cold(struct front *f)
+{
+	struct err e = ERR_INIT;
+	log_last_words(&f->worker);
+	worker_close(&f->worker);
+	nursery_close(&f->nursery);
+	streams_change_pipes(&f->streams);
+	f->nursery.stage = ASK_NONE;
+	f->cut_off = f->relay_more = false;
+	f->cut_off_ms = 0;
+	if (make_worker(f, false, &e) == 0)
+		return;
+	fprintf(stderr, FRONT_PROGRAM ": error: %s\n", e.text);
+	shutdown_at_once(f, FRONT_EXIT_WORKER, 0);
+}
