@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,12 +80,30 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
     return {**env, **more}
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Somebody else as whom root starts a kernel."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+    def give(self, directory: Path) -> None:
+        """Make a directory with all that is in it theirs."""
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def process(self) -> dict[str, Any]:
+        return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)}
+
+
 class Kernel:
     """A running kernel, its connection and its processes.
 
     `content` and `more`: the connection file, and keys to replace in it. `file`: what follows -f instead of the file's
     path; None = no -f. `prefix`: words before the command. `before`: called when the directory is there, and the kernel
-    is not. `wait`: return when it answers.
+    is not. `owner`: the user and group to run as, with groups (root only); the directory becomes theirs. `process`: more
+    for subprocess.Popen. `wait`: return when it answers.
     """
 
     live: ClassVar["list[Kernel]"] = []  # for the trace of a failing test
@@ -101,6 +120,8 @@ class Kernel:
         wait: bool = True,
         before: Callable[[], object] = lambda: None,
         file: str | None = "",
+        owner: Owner | None = None,
+        process: dict[str, Any] | None = None,
         **more: Any,
     ) -> None:
         before()
@@ -113,6 +134,8 @@ class Kernel:
         self.clients: list[Client] = []
         argv, spec_env = command()
         self.log = (directory / "log").open("w+b")
+        if owner:
+            owner.give(directory)
         self.begin = time.monotonic()
         self.process = subprocess.Popen(
             [*prefix, *argv, *([] if file is None else ["-f", file or str(self.file)]), *args],
@@ -120,8 +143,8 @@ class Kernel:
             stdout=self.log,
             stderr=subprocess.STDOUT,
             env={**environment(directory), **spec_env, **(env or {})},
-            cwd=directory,
             start_new_session=True,
+            **{"cwd": directory, **(owner.process() if owner else {}), **(process or {})},
         )
         self.pid = self.process.pid
         self.front = Process.open(self.pid)

@@ -86,11 +86,33 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def program(pid: int) -> str:
+    """The name of the file that a process runs; empty when it is gone."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
+def adopted(pid: int) -> list[int]:
+    """The worker that a nursery forked for a front: not its child, but it holds a pidfd of it."""
+    if not program(pid).startswith("pupitre-kernel"):
+        return []
+    found = set()
+    for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        try:
+            lines = info.read_text().splitlines()
+        except OSError:
+            continue
+        found |= {int(line.split()[1]) for line in lines if line.startswith("Pid:")}
+    return sorted(target for target in found if program(target) == "pupitre-template")
+
+
 def family(pid: int) -> list[Process]:
-    """The process and all its descendants, parents first."""
+    """The process and all its descendants, parents first; a worker from a nursery counts as its front's child."""
     order = [pid]
     for parent in order:
-        order += children(parent)
+        order += [child for child in [*adopted(parent), *children(parent)] if child not in order]
     return [process for process in map(Process.open, order) if process]
 
 
