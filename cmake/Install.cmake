@@ -11,8 +11,17 @@ else()
 endif()
 
 install(TARGETS pupitre-kernel RUNTIME DESTINATION ${PUPITRE_BIN} COMPONENT pupitre)
-install(TARGETS pupitre-worker RUNTIME DESTINATION ${PUPITRE_PREFIX}/libexec/pupitre COMPONENT pupitre)
+foreach(program pupitre-worker pupitre-nursery pupitre-template)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${PUPITRE_PREFIX}/libexec/pupitre COMPONENT pupitre)
+  endif()
+endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernelspec/ DESTINATION ${PUPITRE_PREFIX}/share/jupyter/kernels/pupitre
   COMPONENT pupitre)
-install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pupitre-kernel.1 DESTINATION ${PUPITRE_PREFIX}/share/man/man1
+file(GLOB man_pages ${PROJECT_SOURCE_DIR}/docs/man/*.1)
+install(FILES ${man_pages} DESTINATION ${PUPITRE_PREFIX}/share/man/man1 COMPONENT pupitre)
+# Examples for an administrator to copy; nothing reads them here.
+file(GLOB units ${PROJECT_SOURCE_DIR}/packaging/systemd/*.service)
+install(FILES ${units} DESTINATION ${PUPITRE_PREFIX}/share/pupitre/systemd COMPONENT pupitre)
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/nursery.toml DESTINATION ${PUPITRE_PREFIX}/share/pupitre
   COMPONENT pupitre)

@@ -27,7 +27,6 @@ EXIT_NOT_READY = 1
 EXIT_NOBODY = 3
 CONNECT_DEADLINE = 2.0  # seconds
 ANSWER_DEADLINE = 5.0
-RELOAD_DEADLINE = 600.0  # an answer may wait until the new Python is warm
 ROWS_MAX = 100_000
 DATAGRAM_MAX = 4096
 
@@ -295,12 +294,12 @@ def show(given: str | None, options: argparse.Namespace) -> int:
     return EXIT_READY if facts["ready"] else EXIT_NOT_READY
 
 
-def order(op: Op, deadline: float, done: str) -> Callable[[str | None, argparse.Namespace], int]:
+def order(op: Op, done: str) -> Callable[[str | None, argparse.Namespace], int]:
     """A command that is answered with DONE or REFUSED."""
 
     def run(given: str | None, _: argparse.Namespace) -> int:
         try:
-            path, said = ask(given, op, deadline)
+            path, said = ask(given, op, ANSWER_DEADLINE)
         except Unreachable as error:
             return tell_unreachable(error)
         last = said[-1]
@@ -314,6 +313,6 @@ def order(op: Op, deadline: float, done: str) -> Callable[[str | None, argparse.
 
 ACTIONS: dict[str, Callable[[str | None, argparse.Namespace], int]] = {
     "status": show,
-    "drain": order(Op.DRAIN, ANSWER_DEADLINE, "no new workers; it ends when the last one has ended"),
-    "reload": order(Op.RELOAD, RELOAD_DEADLINE, "a new Python is being warmed; `pupitre nursery status` shows it"),
+    "drain": order(Op.DRAIN, "no new workers; it ends when the last one has ended"),
+    "reload": order(Op.RELOAD, "a new Python is being warmed; `pupitre nursery status` shows it"),
 }
