@@ -22,6 +22,17 @@ usage_of() {
 	sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$1"
 }
 
+# as_root [NAME=VALUE...] COMMAND...: with sudo where that is needed, which asks for a password only at a terminal.
+as_root() {
+	if [[ $EUID -eq 0 ]]; then
+		env "$@"
+	elif [[ -t 0 ]]; then
+		sudo env "$@"
+	else
+		sudo -n env "$@"
+	fi
+}
+
 # run_logged LOG COMMAND...: the command's output goes to LOG; a line every ten seconds says that it still works. Returns its status.
 # The command holds the pipe open while it lives, so that read returns the moment it ends.
 run_logged() {
