@@ -80,6 +80,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
 
     def __init__(self, **kwargs: Any) -> None:
         self._temporary: list[Path] = []
+        self._moved_in = False
         left = _leave_deleted_folder()
         super().__init__(**kwargs)
         if left is not None:
@@ -110,18 +111,22 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         """Make an application and shell that a template initialized without options or configuration this user's: what
         initialize() takes from the environment, the home directory and the working directory.
         """
+        self._moved_in = True
         self._use_inline_plots()
-        self.profile_dir = None
         try:
             self.ipython_dir = get_ipython_dir()
-            self.init_profile_dir()
-        except (OSError, SystemExit) as error:
+            self._move_profile()
+        except OSError as error:
             self._use_temporary_directory(error)
-            self.init_profile_dir()
-        self.init_config_files()
+            self._move_profile()
         self.init_path()
         self.shell.tempdirs[:0] = self._temporary
         self.shell.move_in(self.ipython_dir, self.profile_dir)
+
+    def _move_profile(self) -> None:
+        """The profile directory of this user, made if need be. The object stays the one that the shell has, too."""
+        self.profile_dir._location_isset = False
+        self.profile_dir.location = os.path.join(self.ipython_dir, f"profile_{self.profile}")
 
     @staticmethod
     def _use_inline_plots() -> None:
@@ -133,7 +138,8 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         place = mkdtemp(prefix="pupitre-ipython-")
         self._temporary.append(Path(place))
         self.log.warning("no IPython directory (%s): using %s for this session", error, place)
-        self.profile_dir = None
+        if not self._moved_in:
+            self.profile_dir = None
         self.config.pop("ProfileDir", None)
         self.ipython_dir = os.environ["IPYTHONDIR"] = place
 
@@ -170,14 +176,31 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         self.shell.tempdirs[:0] = self._temporary  # removed when the history in there is closed
 
     def run_startup_code(self) -> None:
-        """GUI and matplotlib options, extensions, startup files, exec_lines, -c: user code, in IPython's order."""
-        for method in (self.init_gui_pylab, self.init_extensions, self.init_code):
+        """GUI and matplotlib options, extensions, startup files, exec_lines, -c: user code, in IPython's order.
+
+        After move_in() only the startup files are left to do.
+        """
+        steps = (
+            (self._run_own_startup_files,)
+            if self._moved_in
+            else (self.init_gui_pylab, self.init_extensions, self.init_code)
+        )
+        for method in steps:
             try:
                 method()
             except KeyboardInterrupt:
                 raise
             except BaseException:
                 self.shell.showtraceback()
+        if self._moved_in:
+            return
         for silenced, name in ((self.no_stdout, "stdout"), (self.no_stderr, "stderr")):
             if silenced:
                 setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
+
+    def _run_own_startup_files(self) -> None:
+        """Those of the user's profile; the system's have run in the template."""
+        names = os.listdir(self.profile_dir.startup_dir)
+        if any(name.endswith((".py", ".ipy")) for name in names) or os.environ.get("PYTHONSTARTUP"):
+            self._run_startup_files()
+            self.shell.user_ns_hidden.update(self.shell.user_ns)

@@ -52,7 +52,7 @@ def main(start_json: bytes) -> int:
         door.call_user(0, 0, app.run_startup_code)
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
-    door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner, kernel.help_links))])
+    greet(app)
     try:
         kernel.loop.serve()
     except Exception as error:
@@ -60,6 +60,11 @@ def main(start_json: bytes) -> int:
             os.write(2, f"pupitre-kernel: the event loop broke: {type(error).__name__}: {error}\n".encode())
         kernel.status = _ORPHANED if isinstance(error, EOFError) else _BROKEN
     return leave(kernel)
+
+
+def greet(app: IPKernelApp) -> None:
+    """Tell the front who we are."""
+    door.send(door.HELLO, 0, 0, [encode(kernel_info(app.shell.banner, app.kernel.help_links))])
 
 
 def move_in(start: dict[str, Any], loop: Loop) -> IPKernelApp:

@@ -16,6 +16,7 @@ from typing import Any
 from pupitre import door
 
 _imported: dict[str, str] = {}
+_matplotlib_answers: list[Any] = []  # cells of closures
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
@@ -126,28 +127,26 @@ def _has_module(place: str, name: str) -> bool:
 
 def _set_matplotlib() -> bool:
     """The user's directories. False if they chose a backend or have a matplotlibrc, which count when it is imported."""
-    matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is None:
+    for cell in _matplotlib_answers:
+        cell.cell_contents = False
+    if "matplotlib" not in sys.modules:
         return True
-    for function in ("get_configdir", "get_cachedir"):
-        _forget(getattr(matplotlib, function))
-    with suppress(Exception):
-        if os.environ.get("MPLBACKEND", _INLINE) != _INLINE:
-            return False
-        name = matplotlib.matplotlib_fname()
-        return bool(name == os.path.join(matplotlib.get_data_path(), "matplotlibrc"))
-    return False
+    environ = os.environ
+    if "MATPLOTLIBRC" in environ or environ.get("MPLBACKEND", _INLINE) != _INLINE:
+        return False
+    config = environ.get("MPLCONFIGDIR") or os.path.join(
+        environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "matplotlib"
+    )
+    return not (os.path.exists("matplotlibrc") or os.path.exists(os.path.join(config, "matplotlibrc")))
 
 
-def _forget(function: Any) -> None:
-    """Make a function that remembers its first answer ask again (matplotlib's own kind, or functools')."""
-    clear = getattr(function, "cache_clear", None)
-    if clear is not None:
-        clear()
-        return
-    names = function.__code__.co_freevars
-    if "called" in names:
-        function.__closure__[names.index("called")].cell_contents = False
+def remember_matplotlib() -> None:
+    """In the template: where matplotlib keeps whether it knows its directories already."""
+    matplotlib = sys.modules.get("matplotlib")
+    for name in ("get_configdir", "get_cachedir"):
+        function = getattr(matplotlib, name, None)
+        if function is not None and "called" in function.__code__.co_freevars:
+            _matplotlib_answers.append(function.__closure__[function.__code__.co_freevars.index("called")])
 
 
 def _set_caches() -> None:

@@ -12,9 +12,12 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-from pupitre import door, parent
+from pupitre import door, engine, parent
 from pupitre.app import IPKernelApp
+from pupitre.loop import Loop
 from pupitre.parent import NOBODY
+
+from . import fresh
 
 _CELLS = [
     "x = 1\nx + 1",
@@ -48,6 +51,7 @@ _PACKAGE_CELLS = {
         "fig, ax = plt.subplots(1, 2)\nax[0].bar(['a', 'b'], [1, 2]); ax[1].scatter([1, 2], [3, 4]); plt.show()",
     ],
 }
+_ROUNDS = 12  # after which the interpreter has specialised the code and does not write into it any more
 _LOOKS = [
     ("complete_request", "impo"),
     ("complete_request", "li = [1]\nli.app"),
@@ -74,23 +78,42 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
         from matplotlib_inline.config import InlineBackend
 
         InlineBackend.instance(parent=shell)
-    cells, looks = list(_CELLS), list(_LOOKS)
+    cells: list[str] = []
+    looks = list(_LOOKS)
     for package, more in _PACKAGE_CELLS.items():
         if package in sys.modules:
             cells += more
             looks += _PACKAGE_LOOKS[package]
-    for _ in range(2):
-        works = [_execute(app, cell)["status"] == "ok" for cell in cells]
-        for name, code in looks:
-            request(app, name, {"code": code, "cursor_pos": len(code)})
+    works = [_execute(app, cell)["status"] == "ok" for cell in _CELLS * _ROUNDS]
     if not works[0]:
         raise RuntimeError("the rehearsal failed at its first cell")
+    for _ in range(2):
+        for cell in cells:
+            _execute(app, cell)
+        for name, code in looks:
+            request(app, name, {"code": code, "cursor_pos": len(code)})
     for number, cell in enumerate(_cells_of(notebook) if notebook else (), 1):
         answer = _execute(app, cell)
         if answer["status"] != "ok":
             text = f"pupitre-template: {notebook}: cell {number}: {answer['ename']}: {answer['evalue']}\n"
             os.write(2, text.encode(errors="backslashreplace"))
     _tidy(app, before)
+
+
+def be_born(app: IPKernelApp) -> None:
+    """What a forked worker does before its first request, with the template's own environment."""
+    for _ in range(_ROUNDS):
+        fresh.awake(dict(os.environb), sys.executable)
+        loop = Loop()
+        engine.move_in({}, loop)
+        app.run_startup_code()
+        door.set_handler(app.kernel.handle, app.kernel.fail)
+        engine.greet(app)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+    gc.disable()
+    del app.kernel.loop
 
 
 def _execute(app: IPKernelApp, code: str) -> dict[str, Any]:

@@ -54,11 +54,14 @@ def build(settings_json: str) -> tuple[str, list[str]]:
         _nursery.thp_off()
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     app = engine.build({}, None)
+    door.call_user(0, 0, app.run_startup_code)
     _import(settings.get("imports") or [])
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
+        rehearsal.be_born(app)
     atexit._clear()
     fresh.remember_imports()
+    fresh.remember_matplotlib()
     engine.protect()
     _refuse_threads()
     if tricks.get("trim", True):
