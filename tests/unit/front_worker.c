@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A worker that is not our child: signals that cannot hit a stranger, and how it ended. Here it is our child all the same, which
+ * nobody tells kernel/front/worker.c.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "front/worker.h"
+
+#define DEADLINE_MS 10000
+
+static long long now_ms = 1000;
+
+long long __wrap_clock_ms(void);
+
+long long
+__wrap_clock_ms(void)
+{
+	return now_ms;
+}
+
+static bool
+kernel_is_at_least(int major, int minor)
+{
+	struct utsname name;
+	int has_major = 0, has_minor = 0;
+	uname(&name);
+	sscanf(name.release, "%d.%d", &has_major, &has_minor);
+	return has_major > major || (has_major == major && has_minor >= minor);
+}
+
+static void
+wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+/* A leader of a session and group with one process in it, which holds `life`: end of file tells that both are gone. */
+static struct worker
+make_worker(int *ret_life)
+{
+	int life[2], ready[2];
+	char byte;
+	assert_int_equal(pipe(life), 0);
+	assert_int_equal(pipe(ready), 0);
+	struct worker w = WORKER_INIT;
+	w.pid = fork();
+	if (w.pid == 0) {
+		close(life[0]);
+		setsid();
+		if (fork() == 0) {
+			signal(SIGUSR1, SIG_IGN);
+			ssize_t ignored = write(ready[1], "x", 1);
+			(void)ignored;
+		}
+		wait_for_ever();
+	}
+	w.born = true;
+	w.pidfd = (int)syscall(SYS_pidfd_open, w.pid, 0);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	close(life[1]);
+	*ret_life = life[0];
+	return w;
+}
+
+static void
+assert_everybody_is_gone(int life)
+{
+	char byte;
+	assert_int_equal(fd_wait_readable(life, DEADLINE_MS), 1);
+	assert_int_equal(read(life, &byte, 1), 0);
+	close(life);
+}
+
+static void
+end(struct worker *w, int number)
+{
+	kill(w->pid, number);
+	assert_int_equal(fd_wait_readable(w->pidfd, DEADLINE_MS), 1);
+}
+
+static void
+test_signal_reaches_the_group(void **state)
+{
+	(void)state;
+	int life;
+	struct worker w = make_worker(&life);
+	worker_signal(&w, SIGKILL);
+	assert_everybody_is_gone(life);
+	waitpid(w.pid, NULL, 0);
+	worker_close(&w);
+}
+
+static void
+test_signal_alone(void **state)
+{
+	(void)state;
+	int life;
+	struct worker w = make_worker(&life);
+	worker_signal_alone(&w, SIGUSR1);
+	assert_int_equal(fd_wait_readable(w.pidfd, DEADLINE_MS), 1);
+	assert_int_equal(fd_wait_readable(life, 0), 0); /* the other one lives */
+	worker_close(&w);                               /* until now */
+	assert_everybody_is_gone(life);
+	waitpid(w.pid, NULL, 0);
+}
+
+/* What a dead worker started is ended although somebody has reaped the worker. */
+static void
+test_group_of_a_reaped_leader(void **state)
+{
+	(void)state;
+	int life;
+	struct worker w = make_worker(&life);
+	end(&w, SIGKILL);
+	waitpid(w.pid, NULL, 0);
+	w.ended = true;
+	pid_t member = w.pid;
+	worker_signal(&w, SIGKILL);
+	if (!kernel_is_at_least(6, 9))
+		kill(-member, SIGKILL); /* cannot be done safely there */
+	assert_everybody_is_gone(life);
+	worker_close(&w);
+}
+
+static void
+test_no_group_of_its_own_yet(void **state)
+{
+	(void)state;
+	struct worker w = WORKER_INIT;
+	w.pid = fork();
+	if (w.pid == 0)
+		wait_for_ever();
+	w.born = true;
+	w.pidfd = (int)syscall(SYS_pidfd_open, w.pid, 0);
+	worker_signal(&w, SIGTERM);
+	int status;
+	assert_int_equal(waitpid(w.pid, &status, 0), w.pid);
+	assert_int_equal(status, SIGTERM);
+	worker_signal(&w, SIGTERM); /* its number may be anybody's now; we are in its group, and live */
+	worker_close(&w);
+}
+
+static void
+test_nobody_to_signal(void **state)
+{
+	(void)state;
+	struct worker w = WORKER_INIT;
+	worker_signal(&w, SIGKILL); /* with a pid of 0 that would be us */
+	worker_signal_alone(&w, SIGKILL);
+	worker_close(&w);
+}
+
+static void
+test_status_from_the_system(void **state)
+{
+	(void)state;
+	static const int ends[] = { SIGKILL, SIGTERM };
+	for (size_t i = 0; i < 2; i++) {
+		int life;
+		struct worker w = make_worker(&life);
+		end(&w, ends[i]);
+		assert_false(worker_settle(&w)); /* not reaped: nobody knows */
+		assert_false(w.ended);
+		waitpid(w.pid, NULL, 0);
+		now_ms += WORKER_SETTLE_RETRY_MS;
+		if (kernel_is_at_least(6, 15)) {
+			assert_true(worker_settle(&w));
+			assert_true(w.ended && w.told && !w.unknown);
+			assert_int_equal(w.status, ends[i]);
+		}
+		worker_signal(&w, SIGKILL);
+		worker_close(&w);
+		assert_everybody_is_gone(life);
+	}
+}
+
+static void
+test_status_that_nobody_knows(void **state)
+{
+	(void)state;
+	int life;
+	struct worker w = make_worker(&life);
+	end(&w, SIGKILL);
+	assert_false(worker_settle(&w));
+	now_ms += WORKER_SETTLE_MS - 1;
+	assert_false(worker_settle(&w));
+	now_ms++;
+	assert_true(worker_settle(&w));
+	assert_true(w.ended && w.unknown);
+	waitpid(w.pid, NULL, 0);
+	worker_close(&w);
+	assert_everybody_is_gone(life);
+}
+
+static void
+test_our_own_child_is_reaped_by_us(void **state)
+{
+	(void)state;
+	int life;
+	struct worker w = make_worker(&life);
+	w.born = false;
+	end(&w, SIGTERM);
+	assert_true(worker_settle(&w));
+	assert_true(w.ended && !w.unknown);
+	assert_int_equal(w.status, SIGTERM);
+	assert_int_equal(waitpid(w.pid, NULL, WNOHANG), -1);
+	worker_close(&w);
+	assert_everybody_is_gone(life);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signal_reaches_the_group), cmocka_unit_test(test_signal_alone),
+		cmocka_unit_test(test_group_of_a_reaped_leader), cmocka_unit_test(test_no_group_of_its_own_yet),
+		cmocka_unit_test(test_nobody_to_signal),         cmocka_unit_test(test_status_from_the_system),
+		cmocka_unit_test(test_status_that_nobody_knows), cmocka_unit_test(test_our_own_child_is_reaped_by_us),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
