@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""heap-driver template.py TRICKS CHECK...: be a template with these tricks, run checks in children, print the outcome."""
+
+import gc
+import json
+import os
+import sys
+
+import _nursery
+import checks
+
+
+def main() -> None:
+    tricks, names = sys.argv[1].split("+"), sys.argv[2:]
+    gc.disable()
+    made = checks.Made()
+    gc.collect()
+    said = {}
+    if "immortal" in tricks:
+        said["immortal"] = _nursery.immortalise(mortal=[made])
+    gc.freeze()
+    if "plug" in tricks:
+        said["plug"] = _nursery.plug_holes()
+    if "memfd" in tricks:
+        said["memfd"] = _nursery.remap_heap()
+    failures = {name: checks.run(name, made) for name in names}
+    print(json.dumps({"said": said, "failures": failures}), flush=True)
+    os._exit(0)
+
+
+main()
