@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Who is at the other end of a connection, and where: everything from the kernel, nothing from the caller. The paths used are literals below
+ * the caller's own /proc directory, and cgroups as the kernel names them, opened beneath /sys/fs/cgroup without following links.
+ * Whatever cannot be read, or differs from ourselves and cannot be given to a forked worker, is a reason to refuse.
+ */
+#ifndef PUPITRE_NURSERY_LISTENER_CALLER_H
+#define PUPITRE_NURSERY_LISTENER_CALLER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "message.h"
+
+struct caller {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int pidfd; /* owned; -1: it is gone already */
+};
+
+/* Who connected. 0, or -1. Call it at once: before Linux 6.5 the pidfd is that of whoever has the number now. */
+int caller_meet(int socket, struct caller *ret);
+
+/* Compare the caller with us and fill all of *ret but cgroup descriptors, which are appended to m->fds (opened for writing). `keep`: the
+ * caller must have our own identity, and keeps it. NURSERY_OK or why not. */
+enum nursery_reason caller_place(const struct caller *c, int socket, bool keep, struct nursery_placement *ret,
+				 struct message *m);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the kernel writes in /proc/PID/{status,limits,cgroup}, read. Pure functions on NUL-terminated text; fuzzed by
+ * tests/fuzz/nursery.c.
+ */
+#ifndef PUPITRE_NURSERY_LISTENER_PROC_H
+#define PUPITRE_NURSERY_LISTENER_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nursery/messages.h"
+
+/* status: `count` numbers in `base` (10 or 16) behind "NAME:". false when they are not there. */
+bool proc_numbers(const char *status, const char *name, int base, size_t count, uint64_t *ret);
+
+/* Whether both texts have the same line "NAME: ...", or neither has one. */
+bool proc_same_line(const char *a, const char *b, const char *name);
+
+/* limits: soft and hard by RLIMIT_ number. */
+bool proc_limits(const char *text, uint64_t ret[NURSERY_LIMITS][2]);
+
+#define PROC_CGROUP_MAX 4000 /* bytes of a line */
+
+/* One line of cgroup. Both strings are borrowed from the text and not terminated. */
+struct proc_cgroup {
+	const char *controllers, *path; /* path begins with a slash */
+	int controllers_size, path_size;
+};
+
+/* The lines of `theirs` that `ours` does not have. Their number, or -1: not what the kernel writes, or more than NURSERY_CGROUPS_MAX. */
+int proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[NURSERY_CGROUPS_MAX]);
+
+#endif
