@@ -177,7 +177,8 @@ def reseed() -> None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
-        process._current_process = process._MainProcess()  # type: ignore[attr-defined]
+        main = type(process.current_process())  # the module deletes its name
+        process._current_process = main()  # type: ignore[attr-defined]
         process._process_counter = count(1)  # type: ignore[attr-defined]
         process._children = set()  # type: ignore[attr-defined]
 
