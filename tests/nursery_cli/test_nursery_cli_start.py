@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 import pupitre.cli
@@ -95,7 +94,7 @@ def test_the_shipped_file_is_good_and_names_every_key(cli: Cli) -> None:
     assert sorted(keys) == sorted(OPTIONS)
     shown = "\n".join(line.removeprefix("#") for line in text.splitlines() if line[1:].partition(" = ")[0] in OPTIONS)
     rest = [line for line in shown.splitlines() if not line.startswith(("rehearsal", "python", "import", "min-uid"))]
-    assert cli.started("--config", cli.config("\n".join(rest)), "--socket", "n.sock")["burst"] == "8"
+    assert cli.started("--config", cli.config("\n".join(rest)), "--socket", "n.sock")["burst"] == "32"
 
 
 def test_packages_of_the_usual_list_may_be_missing(cli: Cli) -> None:
@@ -125,8 +124,8 @@ WRONG_FILES = [
     (b'# \xff\nsocket = "x"', 1, "not UTF-8"),
     ("\nbursts = 2", 2, "unknown key 'bursts'"),
     ("[limits]\nburst = 2", 1, "unknown key 'limits'"),
-    ("# burst\nburst = true", 2, "burst must be a number of kernels from 1 to 1000000"),
-    ("burst = 0", 1, "burst must be"),
+    ("# burst\nburst = true", 2, "burst must be a number of kernels from 0 to 1000000"),
+    ("burst = -1", 1, "burst must be"),
     ('burst = "2"', 1, "burst must be"),
     ("burst = 2.0", 1, "burst must be"),
     ('import = "numpy"', 1, "import must be a list of texts"),
@@ -153,8 +152,8 @@ def test_a_file_that_cannot_be_read(cli: Cli) -> None:
 
 
 WRONG_OPTIONS = [
-    (["--burst", "many"], "--burst must be a number of kernels from 1 to 1000000"),
-    (["--burst", "0"], "--burst must be"),
+    (["--burst", "many"], "--burst must be a number of kernels from 0 to 1000000"),
+    (["--burst", "-1"], "--burst must be"),
     (["--max-total", "99999999999"], "--max-total must be"),
     (["--log-level", "loud"], "--log-level must be one of"),
     (["--import", "9lives"], "'9lives' is none"),
@@ -206,9 +205,10 @@ def test_programs_that_are_missing(cli: Cli) -> None:
 def test_a_socket_that_others_could_replace(cli: Cli) -> None:
     open_to_all = cli.folder / "open"
     open_to_all.mkdir()
-    open_to_all.chmod(0o777)
-    assert "others could replace the socket" in cli.refused("--socket", open_to_all / "n.sock")
-    open_to_all.chmod(0o1777)
+    for mode in (0o777, 0o1777, 0o775):
+        open_to_all.chmod(mode)
+        assert "others could replace the socket" in cli.refused("--socket", open_to_all / "n.sock")
+    open_to_all.chmod(0o755)
     assert cli.started("--socket", open_to_all / "n.sock")
 
 
@@ -250,10 +250,19 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
 
 
 def test_a_home_of_somebody_else(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with tempfile.TemporaryDirectory(suffix=".home", dir="/tmp") as home:
-        with pytest.raises(SystemExit, match="2"):
-            run_here(cli, monkeypatch, 12345, "--socket", home.removesuffix(".home") + ".sock")
-        assert f"{home} is in the way" in capsys.readouterr().err
+    home = cli.folder / "n.home"
+    home.mkdir()
+    stat_of = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        found = list(stat_of(path))
+        found[stat.ST_UID] += str(path) == str(home)
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    with pytest.raises(SystemExit, match="2"):
+        run_here(cli, monkeypatch, os.getuid(), "--socket", "n.sock")
+    assert f"{home} is in the way" in capsys.readouterr().err
 
 
 def test_system_needs_root(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from conftest import ROOT, Done
 
 UNITS = sorted((ROOT / "packaging" / "systemd").glob("*.service"))
 PREFIX = "/opt/pupitre"
-# Exposure in tenths as Debian 12's systemd counts it. The user's unit has no privileges to lose; see what it says of itself.
+# In tenths, as Debian 12 counts. The user's unit has no privileges to lose; see what it says of itself.
 EXPOSURE = {"pupitre-nursery.service": 76, "pupitre-lab@.service": 51}
 EXPOSURE_MARGIN = 2  # between versions of systemd
 # Each would give the nursery a namespace, a seccomp filter, no_new_privs or a user that its callers do not have.

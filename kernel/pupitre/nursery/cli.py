@@ -39,8 +39,7 @@ def prepare_folders(chosen: Settings) -> None:
     make_folder(folder, 0o755 if chosen.system else 0o700)
     try:
         found = os.stat(folder)
-        others = stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or others:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise Wrong(f"others could replace the socket in {folder}: it must be yours, and writable by nobody else")
         make_folder(chosen.home, 0o700)
         found = os.lstat(chosen.home)

@@ -121,10 +121,10 @@ OPTIONS: dict[str, Option] = {
         parse_modules, "NAME", "import this beforehand, instead of the usual ones; may be repeated", many=True
     ),
     "rehearsal": Option(parse_path, "NOTEBOOK", "a notebook of the course, run once beforehand"),
-    "max-per-user": Option(number(1, COUNT_MAX, "kernels"), "N", "kernels of one user at a time"),
-    "max-total": Option(number(1, COUNT_MAX, "kernels"), "N", "kernels of all users at a time"),
+    "max-per-user": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels of one user at a time; 0: no limit"),
+    "max-total": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels of all users at a time; 0: no limit"),
     "min-uid": Option(number(0, UID_MAX, "a user"), "N", "with --system: serve users from this number on"),
-    "burst": Option(number(1, COUNT_MAX, "kernels"), "N", "kernels that one user may start at once"),
+    "burst": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels that one user may start at once; 0: no limit"),
     "idle-rebuild": Option(
         number(0, SECONDS_MAX, "seconds"), "SECONDS", "warm a new Python after that long without a start; 0: never"
     ),

@@ -50,8 +50,9 @@ def places(given: str | None) -> list[str]:
         if named in ("", "off"):
             raise Unreachable(f"{messages.SOCKET_VARIABLE} is off")
         return [named]
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return [*([os.path.join(runtime, messages.SOCKET)] if runtime else []), messages.SYSTEM_SOCKET]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    own = [os.path.join(runtime, messages.SOCKET)] if runtime.startswith("/") else []
+    return [*own, messages.SYSTEM_SOCKET]
 
 
 def connect(given: str | None) -> tuple[socket.socket, str]:
