@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conftest import ROOT, Installation, run
 
+LIBEXEC = ("pupitre-worker", "pupitre-nursery", "pupitre-template")
 VERSION = re.search(r"project\(pupitre VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
 
 
@@ -25,8 +26,10 @@ def test_wheel_holds_what_an_installation_needs(wheel: Path) -> None:
     kernels = f"{data}/data/share/jupyter/kernels/pupitre"
     assert {
         f"{data}/scripts/pupitre-kernel",
-        f"{data}/data/libexec/pupitre/pupitre-worker",
-        f"{data}/data/share/man/man1/pupitre-kernel.1",
+        *(f"{data}/data/libexec/pupitre/{name}" for name in LIBEXEC),
+        *(f"{data}/data/share/man/man1/{path.name}" for path in ROOT.glob("docs/man/*.1")),
+        *(f"{data}/data/share/pupitre/systemd/{path.name}" for path in ROOT.glob("packaging/systemd/*.service")),
+        f"{data}/data/share/pupitre/nursery.toml",
         *(f"{kernels}/{name}" for name in ("kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg")),
     } <= names
     modules = {f"pupitre/{path.relative_to(ROOT / 'kernel/pupitre')}" for path in ROOT.glob("kernel/pupitre/**/*.py")}
@@ -36,7 +39,8 @@ def test_wheel_holds_what_an_installation_needs(wheel: Path) -> None:
 def test_wheel_holds_nothing_else(wheel: Path) -> None:
     known = re.compile(
         r"pupitre/.*\.pyi?|pupitre/py\.typed|pupitre-[0-9.]+\.dist-info/.*|"
-        r"pupitre-[0-9.]+\.data/(scripts/pupitre-kernel|data/(libexec/pupitre|share/jupyter/kernels/pupitre|share/man/man1)/[^/]+)"
+        r"pupitre-[0-9.]+\.data/(scripts/pupitre-kernel|"
+        r"data/(libexec/pupitre|share/jupyter/kernels/pupitre|share/man/man1|share/pupitre|share/pupitre/systemd)/[^/]+)"
     )
     assert [name for name in members(wheel) if not known.fullmatch(name)] == []
 
@@ -48,7 +52,7 @@ def test_wheel_knows_no_path_of_the_machine_it_was_built_on(wheel: Path) -> None
 
 
 def test_programs_are_stripped_and_name_only_libpython_folder(shared: Installation) -> None:
-    for program in (shared.kernel, shared.prefix / "libexec" / "pupitre" / "pupitre-worker"):
+    for program in (shared.kernel, *(shared.prefix / "libexec" / "pupitre" / name for name in LIBEXEC)):
         assert ".symtab" not in run("readelf", "-SW", program).stdout
         for path in re.findall(r"R(?:UN)?PATH.*\[(.*)\]", run("readelf", "-dW", program).stdout):
             assert list(Path(path).glob("libpython3*.so*")), f"{program} has {path} as RUNPATH"
