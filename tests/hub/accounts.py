@@ -16,6 +16,7 @@ from pathlib import Path
 
 NAMES = ("pupitre-test-1", "pupitre-test-2", "pupitre-test-3")
 GROUP = "pupitre-test-class"
+FIRST_UID, LAST_UID = 47000, 47999  # nobody else's, as all their processes are killed in the end
 LOCK = Path("/run/lock/pupitre-test-users")
 
 
@@ -33,14 +34,15 @@ class Account:
         return set(os.getgrouplist(self.name, self.gid))
 
     def processes(self) -> list[int]:
-        """The pids that run with its uid, zombies left out."""
-        found = []
+        """The pids that run with its uid, zombies left out, and what is in a container with users of its own."""
+        found, here = [], os.stat("/proc/self/ns/pid")
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+                near = os.path.samestat((status.parent / "ns/pid").stat(), here)
             except OSError:
                 continue
-            if str(self.uid) in lines["Uid"].split() and lines["State"][0] != "Z":
+            if str(self.uid) in lines["Uid"].split() and near and lines["State"][0] != "Z":
                 found.append(int(status.parent.name))
         return found
 
@@ -94,8 +96,9 @@ def accounts(base: Path) -> Iterator[list[Account]]:
         _remove()
         try:
             _run("groupadd", GROUP)
+            place = ["--base-dir", str(base), "--key", f"UID_MIN={FIRST_UID}", "--key", f"UID_MAX={LAST_UID}"]
             for name in NAMES:
-                _run("useradd", "--create-home", "--base-dir", str(base), "--shell", "/bin/bash", name)
+                _run("useradd", "--create-home", *place, "--shell", "/bin/bash", name)
             _run("usermod", "--append", "--groups", GROUP, NAMES[0])
             made = [_lookup(name) for name in NAMES]
             yield [account for account in made if account]

@@ -17,7 +17,7 @@ import pytest
 from accounts import Account, accounts
 from hub import Hub, Kernel, Student, start, stop
 
-BIRTHS = ["cold"]
+BIRTHS = ["cold", "nursery"]
 
 
 @pytest.fixture(scope="session")
