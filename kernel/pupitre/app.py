@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.profiledir import ProfileDir
@@ -62,6 +62,9 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         ZMQDisplayPublisher,
         HistoryManager,
     ]
+
+    if TYPE_CHECKING:
+        profile_dir: Any  # a trait of IPython's, set by initialize()
 
     kernel_class = Type(IPythonKernel).tag(config=True)
     shell_class = Type(ZMQInteractiveShell)

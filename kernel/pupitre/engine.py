@@ -23,6 +23,7 @@ from .loop import Loop, let_cells_run_loops
 from .shell import ZMQInteractiveShell
 from .streams import OutStream
 
+REST_AFTER = 0.2  # seconds from a forked worker's first message to its first rest
 LOG = logging.getLogger("pupitre")
 
 # Exit statuses. The first two are documented for pupitre-kernel.
@@ -53,6 +54,8 @@ def main(start_json: bytes) -> int:
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
     greet(app)
+    if forked:
+        kernel.loop.call_ours_later(REST_AFTER, kernel.at_rest)
     try:
         kernel.loop.serve()
     except Exception as error:

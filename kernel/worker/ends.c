@@ -27,9 +27,8 @@ copy_high(int fd)
 	return -1;
 }
 
-/* Move fd up and guard it. When there is no room it stays where it is. -1 with ERR_SYSTEM. */
-static int
-move_high(int fd, struct err *e)
+int
+ends_move_high(int fd, struct err *e)
 {
 	int high = copy_high(fd);
 	if (high >= 0)
@@ -55,16 +54,16 @@ ends_take(struct err *e)
 	if (ends.shared == NULL)
 		return -1;
 	close(SHARED_FD);
-	ends.link = move_high(LINK_FD, e);
-	ends.bell = move_high(BELL_FD, e);
-	ends.lifeline = move_high(LIFELINE_FD, e);
-	ends.crash = move_high(CRASH_FD, e);
+	ends.link = ends_move_high(LINK_FD, e);
+	ends.bell = ends_move_high(BELL_FD, e);
+	ends.lifeline = ends_move_high(LIFELINE_FD, e);
+	ends.crash = ends_move_high(CRASH_FD, e);
 	if (err_is_set(e) || fd_set_nonblocking(ends.link, 1, e) < 0)
 		return -1;
 	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake < 0)
 		return err_system(e, "eventfd");
-	ends.wake = move_high(wake, e);
+	ends.wake = ends_move_high(wake, e);
 	return err_is_set(e) ? -1 : 0;
 }
 

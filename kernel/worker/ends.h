@@ -25,6 +25,9 @@ struct ends {
 /* Take descriptors 3 to 7 over. 0, or -1 when they are not what pupitre-kernel hands down. */
 int ends_take(struct err *e);
 
+/* Move fd up, close-on-exec, and guard it against user code. When there is no room it stays where it is. The new number; *e may be set. */
+int ends_move_high(int fd, struct err *e);
+
 /* A template has no ends yet: no descriptors, and a state page and ring in memory of its own that nobody reads. The child calls
  * ends_take. 0, or -1 with ERR_MEMORY. */
 int ends_imagine(struct err *e);

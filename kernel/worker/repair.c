@@ -243,7 +243,8 @@ repair_protect(PyObject *py_module, PyObject *py_unused)
 	Py_XSETREF(py_builtins, Py_NewRef(PyModule_GetDict(py_builtins_module)));
 	Py_DECREF(py_builtins_module);
 	Py_XSETREF(py_modules, Py_NewRef(PyImport_GetModuleDict()));
-	if (picture(py_modules, &py_modules_then) < 0 || picture_sys() < 0 || picture(py_builtins, &py_builtins_then) < 0)
+	if (picture(py_modules, &py_modules_then) < 0 || picture_sys() < 0 ||
+	    picture(py_builtins, &py_builtins_then) < 0)
 		return NULL;
 	if (ends_connected())
 		guard_protect_loop();

@@ -75,8 +75,24 @@ struct heap_remapped {
 
 /* Replace the large private anonymous mappings by private mappings, at the same addresses, of a sealed file in memory that
  * holds what they held: fork then has no page tables to copy. The last of the tricks: what is written afterwards is as
- * before. No descriptor is left. A failure half-way that leaves memory unmapped aborts the process. */
+ * before. The file stays open (heap_file). A failure half-way that leaves memory unmapped aborts the process. */
 int heap_remap(struct heap_remapped *ret, struct err *e);
+
+/* The file, read-only in effect, or -1. Owned by this library; a child that closes all descriptors hands its copy back. */
+#define HEAP_FILE_NAME "pupitre-heap"
+int heap_file(void);
+void heap_set_file(int fd);
+
+/* --- reshare.c --- */
+
+struct heap_reshared {
+	size_t looked_at; /* pages of the file of which this process had copies */
+	size_t pages;     /* copies that were equal to the file and are gone */
+};
+
+/* In a child at rest: give back the pages that were written to and hold again what they held. About a millisecond for ten
+ * megabytes; what is written next costs a page fault each. In a process of one thread. */
+int heap_reshare(struct heap_reshared *ret, struct err *e);
 
 /* --- module.c --- */
 

@@ -86,6 +86,18 @@ remap_heap(PyObject *py_module, PyObject *py_unused)
 }
 
 static PyObject *
+reshare(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	struct heap_reshared did;
+	if (heap_reshare(&did, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn,sn}", "looked_at", did.looked_at, "pages", did.pages);
+}
+
+static PyObject *
 trim(PyObject *py_module, PyObject *py_unused)
 {
 	(void)py_module;
@@ -162,6 +174,7 @@ static PyMethodDef methods[] = {
 	{ "immortalise", FASTCALL_KEYWORDS(immortalise), METH_VARARGS | METH_KEYWORDS,
 	  "immortalise(*, roots=(), mortal=())" },
 	{ "remap_heap", remap_heap, METH_NOARGS, "remap_heap()" },
+	{ "reshare", reshare, METH_NOARGS, "reshare()" },
 	{ "trim", trim, METH_NOARGS, "trim()" },
 	{ "thread_names", thread_names, METH_NOARGS, "thread_names()" },
 	{ "count_threads", count_threads, METH_NOARGS, "count_threads()" },

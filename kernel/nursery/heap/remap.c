@@ -166,7 +166,7 @@ replace_all(struct remap *m, struct err *e)
 static int
 open_files(struct remap *m, struct err *e)
 {
-	const char *name = "pupitre-heap";
+	const char *name = HEAP_FILE_NAME;
 	m->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (m->pagemap < 0)
 		return err_system(e, "/proc/self/pagemap");
@@ -208,8 +208,11 @@ heap_remap(struct heap_remapped *ret, struct err *e)
 	sigprocmask(SIG_SETMASK, &all, &before);
 	int failure = open_files(m, e) < 0 || replace_all(m, e) < 0 ? -1 : 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (failure == 0)
+	if (failure == 0) {
 		*ret = m->did;
+		heap_set_file(m->file);
+		m->file = -1;
+	}
 	fd_close(&m->file);
 	fd_close(&m->pagemap);
 	munmap(m, sizeof *m);

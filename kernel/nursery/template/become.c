@@ -28,14 +28,17 @@ static bool utf8_mode;
 /* --- descriptors and signals --- */
 
 int
-become_fds(const int fds[NURSERY_FD_COUNT], int ret_kept[2], struct err *e)
+become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct err *e)
 {
 	int high[NURSERY_FD_COUNT];
 	for (int i = 0; i < NURSERY_FD_COUNT; i++) {
-		high[i] = fds[i] >= FIRST_FREE ? fds[i] : fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FREE);
+		high[i] = fds[i] > FIRST_FREE ? fds[i] : fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FREE + 1);
 		if (high[i] < 0)
 			return err_system(e, "descriptor %d of %d", i + 1, NURSERY_FD_COUNT);
 	}
+	int kept = *keep > FIRST_FREE || *keep < 0 ? *keep : fcntl(*keep, F_DUPFD_CLOEXEC, FIRST_FREE + 1);
+	if (kept < 0 && *keep >= 0)
+		return err_system(e, "the template's own descriptor");
 	int null = open("/dev/null", O_RDONLY); /* not close-on-exec: it may be 0 already */
 	if (null < 0 || dup2(null, 0) < 0)
 		return err_system(e, "/dev/null");
@@ -44,7 +47,10 @@ become_fds(const int fds[NURSERY_FD_COUNT], int ret_kept[2], struct err *e)
 		if (dup3(high[i], i + 1, is_given ? 0 : O_CLOEXEC) < 0)
 			return err_system(e, "descriptor %d of %d", i + 1, NURSERY_FD_COUNT);
 	}
-	if (close_range(FIRST_FREE, ~0U, 0) < 0)
+	if (kept >= 0 && dup3(kept, FIRST_FREE, O_CLOEXEC) < 0)
+		return err_system(e, "the template's own descriptor");
+	*keep = kept < 0 ? -1 : FIRST_FREE;
+	if (close_range(FIRST_FREE + (kept >= 0), ~0U, 0) < 0)
 		return err_system(e, "close_range");
 	ret_kept[0] = NURSERY_FD_PAYLOAD + 1;
 	ret_kept[1] = NURSERY_FD_CWD + 1;

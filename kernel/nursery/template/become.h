@@ -24,10 +24,10 @@ struct payload {
 	size_t map_size;
 };
 
-/* 0 is /dev/null, 1..7 what a cold start is handed down (without close-on-exec), 8 the payload and 9 the working directory (close-on-exec);
- * everything else is closed. `fds` (consumed) may have any numbers. ret_kept: { payload, working directory }. May block for as long as
+/* 0 is /dev/null, 1..7 what a cold start is handed down (without close-on-exec), 8 the payload, 9 the working directory and 10 what *keep
+ * was unless that is -1 (close-on-exec); everything else is closed. `fds` (consumed) may have any numbers. ret_kept: { payload, working directory }. May block for as long as
  * closing a descriptor of the caller's does. 0, or -1 with ERR_SYSTEM. */
-int become_fds(const int fds[NURSERY_FD_COUNT], int ret_kept[2], struct err *e);
+int become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct err *e);
 
 /* All dispositions the default, no alternate stack, nothing blocked but SIGINT: as front/spawn.c starts a worker. */
 void become_signals(void);

@@ -17,6 +17,7 @@
 #include "lifeline.h"
 #include "module.h"
 #include "nudge.h"
+#include "nursery/heap/heap.h"
 #include "place.h"
 #include "start.h"
 #include "template.h"
@@ -48,13 +49,14 @@ become_process(const struct nursery_order *order, int *fds, char ret_python[PATH
 {
 	const struct nursery_placement *p = &order->placement;
 	struct payload payload;
-	int kept[2];
+	int kept[2], heap = heap_file();
 	if (place_in_cgroups(p, fds + NURSERY_FD_COUNT, e) < 0)
 		return -1;
 	if (setsid() < 0)
 		return err_system(e, "setsid");
-	if (place_process(p, e) < 0 || become_fds(fds, kept, e) < 0 || drop_privileges(p, e) < 0)
+	if (place_process(p, e) < 0 || become_fds(fds, &heap, kept, e) < 0 || drop_privileges(p, e) < 0)
 		return -1;
+	heap_set_file(heap);
 	prctl(PR_SET_NAME, "pupitre-worker");
 	become_signals();
 	if (become_open(kept[0], &payload, e) < 0)
@@ -76,6 +78,8 @@ become_worker(struct err *e)
 	log_init("pupitre-worker", LOG_WARNING);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	if (heap_file() >= 0)
+		heap_set_file(ends_move_high(heap_file(), e));
 	if (ends_take(e) < 0 || nudge_init(e) < 0 || lifeline_watch(false, e) < 0)
 		return -1;
 	return fork_watch(e);

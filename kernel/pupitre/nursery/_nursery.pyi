@@ -29,9 +29,15 @@ def immortalise(*, roots: Sequence[object] = (), mortal: Sequence[object] = ()) 
     """
 
 def remap_heap() -> dict[str, int | str]:
-    """Replace the heap by private mappings of a sealed file in memory, so that fork copies no page tables. The last one.
+    """Replace the heap by private mappings of a sealed file in memory, so that fork copies no page tables. The last.
 
     mappings, pieces: how many were replaced, by how many; bytes: what the file holds.
+    """
+
+def reshare() -> dict[str, int | str]:
+    """In a child at rest: drop the pages that hold again what the file of remap_heap holds.
+
+    looked_at: pages of its own that it had there; pages: how many it dropped.
     """
 
 def trim() -> None:

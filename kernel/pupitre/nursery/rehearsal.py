@@ -14,6 +14,7 @@ from typing import Any
 
 from pupitre import door, engine, parent
 from pupitre.app import IPKernelApp
+from pupitre.history import HistoryManager
 from pupitre.loop import Loop
 from pupitre.parent import NOBODY
 
@@ -97,7 +98,18 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
         if answer["status"] != "ok":
             text = f"pupitre-template: {notebook}: cell {number}: {answer['ename']}: {answer['evalue']}\n"
             os.write(2, text.encode(errors="backslashreplace"))
+    _write_history(app)
     _tidy(app, before)
+
+
+def _write_history(app: IPKernelApp) -> None:
+    """Into a database of the template's own, by a manager that is thrown away."""
+    for _ in range(_ROUNDS // 4):
+        manager = HistoryManager(shell=app.shell, parent=app.shell)
+        manager.store_inputs(1, "x = 1")
+        manager.writeout_cache()
+        manager.end_session()
+        manager.close()
 
 
 def be_born(app: IPKernelApp) -> None:

@@ -115,6 +115,7 @@ def rest() -> None:
     if _resting < _REST_MAX:
         gc.collect()
         _nursery.trim()
+        _nursery.reshare()
         _resting = monotonic() - begin
 
 
