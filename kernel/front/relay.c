@@ -227,7 +227,8 @@ take_frames(struct front *f, int *budget, struct err *e)
 static void
 distrust(struct front *f, const struct err *e)
 {
-	log_error("event=nonsense reason=\"%s\"", e->text);
+	enum log_level level = f->nursery.stage == ASK_FORKED ? LOG_INFO : LOG_ERROR; /* another will come */
+	log_line(level, "event=nonsense reason=\"%s\"", e->text);
 	fd_close(&f->worker.link);
 	f->cut_off = true;
 	worker_signal(&f->worker, SIGKILL);
