@@ -9,15 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from accounts import Account, accounts
-from hub import Hub, Kernel, Student, start, stop
-
-BIRTHS = ["cold", "nursery"]
+from classroom import Classroom, Nursery
+from hub import Hub, Kernel
 
 
 @pytest.fixture(scope="session")
@@ -55,65 +53,7 @@ def python(place: Path) -> Path:
     return own / "bin/python3"
 
 
-class Nursery:
-    """`pupitre nursery --system`, as root, from when it can fork."""
-
-    def __init__(self, python: Path, place: Path) -> None:
-        self.socket = place / "nursery.sock"
-        command = [str(python), str(python.parent / "pupitre"), "nursery", "--system", "--socket", str(self.socket)]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
-        self.process, self.log = start(command, environment, place)
-        try:
-            self.log.wait("ready")
-        except BaseException:
-            stop(self.process)
-            raise
-
-    def stop(self) -> None:
-        stop(self.process)
-
-
-class Classroom:
-    """The Hub, and a student with a running server for each user."""
-
-    def __init__(self, hub: Hub, users: list[Account], nursery: Nursery | None) -> None:
-        self._nursery = nursery
-        self.students = [Student(hub, user) for user in users]
-        with ThreadPoolExecutor(len(users)) as pool:
-            list(pool.map(Student.start_server, self.students))
-
-    def start_kernels(self) -> list[Kernel]:
-        """One for each student, all at once."""
-        with ThreadPoolExecutor(len(self.students)) as pool:
-            return list(pool.map(Student.start_kernel, self.students))
-
-    def check_birth(self, worker: int) -> None:
-        """Forked from the nursery's template, or, where there is none, a program of its own that the kernel started."""
-        parent = parent_of(worker)
-        if self._nursery:
-            assert program_of(worker) == "pupitre-template", f"the kernel started cold\n{self._nursery.log}"
-            assert program_of(parent) == "pupitre-template"
-            assert parent_of(parent) == self._nursery.process.pid
-        else:
-            assert program_of(worker) == "pupitre-worker"
-            assert program_of(parent) == "pupitre-kernel"
-
-    def end_nursery(self) -> None:
-        """From now on there is none, if there was one."""
-        if self._nursery:
-            self._nursery.stop()
-            self._nursery = None
-
-
-def program_of(pid: int) -> str:
-    return Path(os.readlink(f"/proc/{pid}/exe")).name
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-@pytest.fixture(scope="session", params=BIRTHS)
+@pytest.fixture(scope="session", params=["cold", "nursery"])
 def classroom(place: Path, python: Path, users: list[Account], request: pytest.FixtureRequest) -> Iterator[Classroom]:
     """One whose kernels start cold, then one whose kernels come from a nursery."""
     with ExitStack() as stack:

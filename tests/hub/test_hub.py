@@ -7,8 +7,11 @@ import os
 import select
 from pathlib import Path
 
-from conftest import Classroom
+import pytest
+from classroom import Classroom
 from hub import Kernel
+
+pytestmark = pytest.mark.timeout(300)  # the first one waits for Hub, servers and nursery
 
 WHO = """
 import os
