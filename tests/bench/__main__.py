@@ -11,14 +11,28 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import rows_idle, rows_latency, rows_memory, rows_output, rows_survival
-from .peers import FLOOR, KERNELSPECS, Kernel, Kind, build_floor, find_kind, temporary_home
+from pupitre.nursery.settings import TRICKS
+
+from . import (
+    plot,
+    rows_crowd,
+    rows_idle,
+    rows_kills,
+    rows_latency,
+    rows_memory,
+    rows_output,
+    rows_survival,
+    rows_thousand,
+    rows_weight,
+)
+from .peers import COLD, FLOOR, KERNELSPECS, Kernel, Kind, build_floor, find_kind, temporary_home
 from .table import COLUMNS, Bench, Result, as_markdown
 from .wire import NoAnswer
 
@@ -36,24 +50,47 @@ ROWS: dict[str, Callable[[Bench], list[Result]]] = {
     "modules": rows_survival.modules,
     "interrupts": rows_survival.interrupts,
     "idle": rows_idle.wakeups,
+    "lesson": rows_weight.lesson,
+    "first": rows_crowd.first_reply,
+    "stampede": rows_crowd.stampede,
+    "hundred": rows_crowd.hundred,
+    "300": rows_crowd.three_hundred,
+    "thousand": rows_thousand.thousand,
+    "kills": rows_kills.kills,
+    "tricks": rows_weight.tricks,
 }
+OF_NURSERY = ("lesson", "first", "stampede", "hundred", "300", "thousand", "kills")
+LONG = ("hundred", "300", "thousand", "kills", "tricks")  # minutes each
+SHORT = tuple(row for row in ROWS if row not in LONG)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a figure to publish")
-    parser.add_argument("--rows", default=",".join(ROWS), help="only these rows, with commas: %(default)s")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rows", default=",".join(SHORT), help=f"only these rows, with commas: {','.join(ROWS)}")
+    which.add_argument("--nursery", action="store_true", help="the rows of the nursery, with those that take minutes")
+    which.add_argument(
+        "--all", action="store_true", help="every row (an hour): the default ones, the nursery's, tricks"
+    )
     parser.add_argument("--kernels", default=",".join(COLUMNS), help="only these columns: %(default)s")
     parser.add_argument(
         "--prefix", action="append", default=[], type=Path, help="also look for kernels installed in PREFIX"
     )
     parser.add_argument("--interrupts", type=int, help="how many the interrupt row sends (default 4000, quick 500)")
     parser.add_argument("--idle", type=float, help="seconds of the idle row (default 60, quick 10)")
+    parser.add_argument("--without", default="", help=f"tricks that the nursery leaves out: {','.join(TRICKS)}")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the row `lesson` there (PNG)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--strict", action="store_true", help="exit status 1 when a target is missed")
     options = parser.parse_args()
     options.rows, options.kernels = options.rows.split(","), options.kernels.split(",")
-    for given, known in ((options.rows, tuple(ROWS)), (options.kernels, COLUMNS)):
+    if options.nursery or options.all:
+        options.rows = list(ROWS if options.all else OF_NURSERY)
+    options.without = tuple(options.without.split(",")) if options.without else ()
+    if options.plot and "lesson" not in options.rows:
+        parser.error("--plot draws the row `lesson`, which is not among the rows")
+    for given, known in ((options.rows, tuple(ROWS)), (options.kernels, COLUMNS), (options.without, TRICKS)):
         if unknown := [word for word in given if word not in known]:
             parser.error(f"unknown: {', '.join(unknown)} (known: {', '.join(known)})")
     return options
@@ -104,28 +141,32 @@ def say(line: str) -> None:
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the kernels end with us
     with temporary_home() as home:
         kinds = participants(options.kernels, options.prefix, home)
         facts = describe(kinds)
         warm_up(kinds, home)
         interrupts = options.interrupts or (500 if options.quick else 4000)
         idle = options.idle or (10.0 if options.quick else 60.0)
-        bench = Bench(kinds, home, options.quick, interrupts, idle)
+        cold_too = COLD in options.kernels
         results: list[Result] = []
-        for key in options.rows:
-            begun = time.monotonic()
-            results += ROWS[key](bench)
-            say(f"{key}: {results[-1].as_words()[-1]} ({time.monotonic() - begun:.0f} s)")
+        with Bench(kinds, home, options.quick, interrupts, idle, cold_too, options.without) as bench:
+            for key in options.rows:
+                begun = time.monotonic()
+                results += ROWS[key](bench)
+                say(f"{key}: {results[-1].as_words()[-1]} ({time.monotonic() - begun:.0f} s)")
     if float(facts["load"]) > 1:
         facts["beware"] = "other programs were running: times below are those of a busy machine"
     for name, fact in facts.items():
         print(f"{name}: {fact}")
     print(as_markdown(results))
-    verdicts = [result.as_words()[-1] for result in results]
+    verdicts = [verdict for result in results if (verdict := result.as_words()[-1]) != "-"]
     print(f"{verdicts.count('met')} of {len(verdicts)} targets met")
     if options.json:
         rows = [result.as_json() for result in results]
         options.json.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    if options.plot:
+        plot.draw(results, facts, options.plot)
     missed = any(verdict.startswith("missed") for verdict in verdicts)
     unmeasured = all(verdict.startswith("not measured") for verdict in verdicts)
     return 1 if unmeasured or (options.strict and missed) else 0

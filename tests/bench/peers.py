@@ -29,6 +29,8 @@ from .wire import RawClient
 
 KERNELSPECS = {"pupitre": "pupitre", "ipykernel": "python3", "xeus-python": "xpython"}
 FLOOR = "floor"
+COLD = "cold"  # Pupitre without a nursery, where its column is one with a nursery
+OURS = ("pupitre", COLD)
 PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
@@ -40,6 +42,7 @@ class Kind:
     name: str
     argv: tuple[str, ...]
     version: str
+    nursery: str = "off"  # what PUPITRE_NURSERY says: the socket of a nursery, or that none is asked
 
 
 def find_kind(name: str, prefixes: list[Path]) -> Kind | None:
@@ -89,21 +92,50 @@ def free_ports(count: int) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """This process and all below it, itself first."""
+    return descendants_of([pid])
+
+
+def descendants_of(pids: list[int]) -> list[int]:
+    """These processes and all below them, each once, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             after_name = (entry / "stat").read_text().rpartition(")")[2].split()
             children.setdefault(int(after_name[1]), []).append(int(entry.name))
-    found = [pid]
+    found = list(pids)
     for one in found:
         found.extend(children.get(one, []))
-    return found
+    return list(dict.fromkeys(found))
+
+
+def workers(front: int) -> list[int]:
+    """The processes that a front watches through a pidfd, beside its parent: a worker is not always its child."""
+    found = []
+    for info in Path(f"/proc/{front}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in re.findall(r"^Pid:\s+(\d+)", info.read_text(), re.M)]
+    return [pid for pid in found if pid > 0 and pid != parent(front)]
+
+
+def parent(pid: int) -> int:
+    """The parent of a process; 0 when there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def private_mb(pid: int) -> float:
     """Private_Clean + Private_Dirty of one process in MiB."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(kb) for kb in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, re.M)) / 1024
+
+
+def available_mb() -> float:
+    """MemAvailable of the machine in MiB."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+    assert found
+    return int(found[1]) / 1024
 
 
 def context_switches(pid: int) -> int:
@@ -115,10 +147,15 @@ def context_switches(pid: int) -> int:
     return total
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(kind: Kind, home: Path) -> dict[str, str]:
     """What a kernel of the bench sees: the caller's, with folders of its own for history and profile."""
     own = {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
-    return dict(os.environ) | own | {"JPY_PARENT_PID": str(os.getpid())}
+    return dict(os.environ) | own | {"JPY_PARENT_PID": str(os.getpid()), "PUPITRE_NURSERY": kind.nursery}
+
+
+def command(kind: Kind, file: Path) -> list[str]:
+    """The words that start a kernel on this connection file."""
+    return [word.replace("{connection_file}", str(file)) for word in kind.argv]
 
 
 class Kernel:
@@ -133,11 +170,16 @@ class Kernel:
         self.file = home / f"kernel-{uuid.uuid4().hex}.json"
         self.file.touch(mode=0o600)
         self.file.write_text(json.dumps(self.connection))
-        argv = [word.replace("{connection_file}", str(self.file)) for word in kind.argv]
         quiet = subprocess.DEVNULL
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            argv, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, env=environment(home), cwd=home
+            command(kind, self.file),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            start_new_session=True,
+            env=environment(kind, home),
+            cwd=home,
         )
 
     def client(self, receive_hwm: int = 0) -> RawClient:
@@ -153,7 +195,9 @@ class Kernel:
         return f"died ({signal.Signals(-status).name})" if status < 0 else f"exited ({status})"
 
     def pids(self) -> list[int]:
-        return descendants(self.process.pid)
+        """Every process of the kernel, the one that was started here first."""
+        front = self.process.pid
+        return descendants_of([front, *(workers(front) if self.kind.name in OURS else [])])
 
     def private_mb(self) -> float:
         return sum(private_mb(pid) for pid in self.pids())
@@ -178,7 +222,7 @@ class Kernel:
     def close(self) -> None:
         for client in self._clients:
             client.close()
-        for pid in reversed(self.pids()) if self.process.poll() is None else []:
+        for pid in reversed(self.pids() if self.process.poll() is None else []):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=10)

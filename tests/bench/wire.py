@@ -52,14 +52,36 @@ def decode(frames: list[bytes]) -> Message:
     return Message(header["msg_type"], (parent or {}).get("msg_id", ""), json.loads(frames[at + 5]))
 
 
+class Signer:
+    """Makes requests of one session."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+        self._session = uuid.uuid4().hex
+        self._serials = itertools.count()
+
+    def encode(self, message_type: str, content: dict[str, Any]) -> tuple[str, list[bytes]]:
+        """A signed request and its id, ready for send_multipart: encoding is not part of any measured time."""
+        message_id = f"{self._session}_{next(self._serials)}"
+        header = {
+            "msg_id": message_id,
+            "session": self._session,
+            "username": "bench",
+            "msg_type": message_type,
+            "version": "5.3",
+            "date": "2026-01-01T00:00:00.000000Z",
+        }
+        parts = [json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
+        signature = hmac.new(self._key, b"".join(parts), hashlib.sha256).hexdigest().encode()
+        return message_id, [DELIMITER, signature, *parts]
+
+
 class RawClient:
     """Shell, control and iopub of one kernel. `alive` is asked during waits: a death ends them early."""
 
     def __init__(self, connection: dict[str, Any], alive: Callable[[], str | None], receive_hwm: int = 0) -> None:
         self._alive = alive
-        self._key = connection["key"].encode()
-        self._session = uuid.uuid4().hex
-        self._serials = itertools.count()
+        self.encode = Signer(connection["key"]).encode
         self._context = zmq.Context()
         self.shell = self._connect(zmq.DEALER, connection, "shell_port")
         self.control = self._connect(zmq.DEALER, connection, "control_port")
@@ -77,21 +99,6 @@ class RawClient:
 
     def close(self) -> None:
         self._context.destroy(linger=0)
-
-    def encode(self, message_type: str, content: dict[str, Any]) -> tuple[str, list[bytes]]:
-        """A signed request and its id, ready for send_multipart: encoding is not part of any measured time."""
-        message_id = f"{self._session}_{next(self._serials)}"
-        header = {
-            "msg_id": message_id,
-            "session": self._session,
-            "username": "bench",
-            "msg_type": message_type,
-            "version": "5.3",
-            "date": "2026-01-01T00:00:00.000000Z",
-        }
-        parts = [json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
-        signature = hmac.new(self._key, b"".join(parts), hashlib.sha256).hexdigest().encode()
-        return message_id, [DELIMITER, signature, *parts]
 
     def ask(self, message_type: str, content: dict[str, Any]) -> str:
         message_id, frames = self.encode(message_type, content)
