@@ -70,9 +70,7 @@ def arguments() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rows", default=",".join(SHORT), help=f"only these rows, with commas: {','.join(ROWS)}")
     which.add_argument("--nursery", action="store_true", help="the rows of the nursery, with those that take minutes")
-    which.add_argument(
-        "--all", action="store_true", help="every row (an hour): the default ones, the nursery's, tricks"
-    )
+    which.add_argument("--all", action="store_true", help="every row, which takes an hour")
     parser.add_argument("--kernels", default=",".join(COLUMNS), help="only these columns: %(default)s")
     parser.add_argument(
         "--prefix", action="append", default=[], type=Path, help="also look for kernels installed in PREFIX"

@@ -157,11 +157,14 @@ class Crowd:
             self._iopub.connect(self._endpoint(kernel, IOPUB))
         deadline = time.monotonic() + END_SECONDS
         while time.monotonic() < deadline:
-            outcome = self.ask("pass", END_SECONDS)
-            self.take_until(lambda: outcome.idles == len(outcome.asked), 1.0)
-            if outcome.idles == len(outcome.asked):
+            self.ask("pass", END_SECONDS)
+            self.take_until(self._all_idle, 1.0)
+            if self._all_idle():
                 return
         raise NoAnswer("not all publish")
+
+    def _all_idle(self) -> bool:
+        return self.outcome.idles >= len(self.outcome.asked)
 
     # --- asking ---
 

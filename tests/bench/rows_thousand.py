@@ -89,7 +89,7 @@ def _lost(crowd: Crowd, outcome: Outcome, shows: bool) -> int:
 
 
 def _load(crowd: Crowd, count: int) -> tuple[Outcome, float]:
-    """Cells at random kernels at random instants, whether or not the ones before are answered; counted from when due."""
+    """Cells at random kernels and instants, whether or not the ones before are answered; counted from when due."""
     chance = random.Random(1000)
     crowd.outcome = outcome = Outcome()
     begun = due = time.perf_counter()

@@ -15,7 +15,7 @@ from pupitre.nursery.settings import TRICKS
 
 from .nursery import is_born
 from .peers import OURS, Kernel, Kind, private_mb
-from .table import Bench, Figure, Figures, Goal, Result
+from .table import Bench, Figure, Goal, Result
 from .wire import NoAnswer, RawClient
 
 SETTLE_SECONDS = 2.5  # after the last step of all kernels: what each does when it is idle is done

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .peers import COLD, FLOOR, Kernel, Kind
 from .nursery import Nursery
+from .peers import COLD, FLOOR, Kernel, Kind
 from .wire import NoAnswer
 
 OURS = "pupitre"
