@@ -140,7 +140,7 @@ HEADINGS = ["row", "what", *COLUMNS, "ratio", "target", "verdict"]
 
 
 def as_markdown(results: Iterable[Result]) -> str:
-    """The whole table, its columns aligned, fit for a terminal and for a README. A column without a figure is left out."""
+    """The whole table, its columns aligned, for a terminal and a README; without columns that hold nothing."""
     rows = [HEADINGS, *(result.as_words() for result in results)]
     used = [name not in COLUMNS or any(row[i] != "-" for row in rows[1:]) for i, name in enumerate(HEADINGS)]
     rows = [[word for word, wanted in zip(row, used, strict=True) if wanted] for row in rows]
