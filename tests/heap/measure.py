@@ -35,6 +35,7 @@ SETS = [
     "malloc+plug+immortal",
 ]
 STATES = ["bare", "cells", "traceback", "html", "complete", "plot", "csv", "full", "full+gc", "full+trim"]
+RESTED = 8  # of them, the first ones, are measured once more after a rest
 FORKS = 40
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB")
 
@@ -147,6 +148,15 @@ def settle(tricks: set[str]) -> dict[str, Any]:
     return said
 
 
+def rest() -> Any:
+    """As template.rest. What it gave back."""
+    import _nursery
+
+    gc.collect()
+    _nursery.trim()
+    return _nursery.reshare()
+
+
 def in_child(work: Callable[[], None], keep_alive: bool = False) -> tuple[Any, int, int]:
     """Fork, do the work, and tell what it cost: (answer, pid, descriptor that ends a child kept alive)."""
     import _nursery
@@ -161,8 +171,12 @@ def in_child(work: Callable[[], None], keep_alive: bool = False) -> tuple[Any, i
         started = time.perf_counter()
         work()
         spent = time.perf_counter() - started
-        memory = _nursery.memory_of(os.getpid())
-        os.write(answer, json.dumps([memory["private"], spent * 1e3, memory["pss"]]).encode())
+        private = _nursery.memory_of(os.getpid())["private"]
+        started = time.perf_counter()
+        rest()
+        rested = time.perf_counter() - started
+        rested_private = _nursery.memory_of(os.getpid())["private"]
+        os.write(answer, json.dumps([private, spent * 1e3, rested_private, rested * 1e3]).encode())
         if keep_alive:
             os.read(hold, 1)
         os._exit(0)
@@ -209,8 +223,7 @@ def template(tricks: set[str]) -> dict[str, Any]:
     _, sibling, release = in_child(session.bare, keep_alive=True)
     row: dict[str, Any] = {"rss": memory["rss"], "said": said}
     for state, function in work.items():
-        (_, private, spent, _), _, _ = in_child(function)
-        row[state] = [private, spent]
+        (_, *row[state]), _, _ = in_child(function)
     row["fork"] = median(in_child(session.bare)[0][0] for _ in range(FORKS))
     os.close(release)
     os.waitpid(sibling, 0)
@@ -242,6 +255,9 @@ def main() -> None:
         row = measure(driver, python, name)
         cells = "".join(f"{row[state][0] / 1024:8.2f} ({row[state][1]:4.0f})" for state in STATES)
         print(f"{name:42} {row['rss'] / 1024:6.1f}{cells} {row['fork']:6.2f}", flush=True)
+        if "memfd" in name:
+            cells = "".join(f"{row[state][2] / 1024:8.2f} ({row[state][3]:4.1f})" for state in STATES[:RESTED])
+            print(f"{'  after a rest (ms of the rest)':42} {'':6}{cells}", flush=True)
         print(f"    {row['said']}", file=sys.stderr, flush=True)
 
 

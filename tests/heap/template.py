@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""heap-driver template.py TRICKS CHECK...: be a template with these tricks, run checks in children, print the outcome."""
+"""heap-driver template.py TRICKS CHECK...: be a template, run checks in children, print the outcome."""
 
 import gc
 import json

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Most of what running Python writes is written back: a count goes up and comes down again, and what is left is a private page that is
- * equal, byte for byte, to the template's. Such a page is given back, by dropping it: the next look at it finds the file's.
+ * Most of what running Python writes is written back: a count goes up and comes down again, and what is left is a private
+ * page that is equal, byte for byte, to the template's. Such a page is given back, by dropping it: the next look at it
+ * finds the file's.
+ *
+ * Between comparing a page and dropping it nothing may write to it: see remap.c. And the file must be the one that was
+ * mapped: another one that user code opened at the same number would be read past its end, which is a bus error.
  */
 #include "heap.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -21,6 +27,7 @@
 #define PAGEMAP_OF_FILE ((uint64_t)1 << 61) /* or shared: not a copy of our own */
 
 static int file = -1;
+static struct stat file_then; /* what file was when it was set */
 
 struct reshare {
 	int pagemap;
@@ -31,6 +38,8 @@ void
 heap_set_file(int fd)
 {
 	file = fd;
+	if (file >= 0 && fstat(file, &file_then) < 0)
+		file = -1;
 }
 
 int
@@ -121,6 +130,13 @@ look_at_all(struct reshare *r, int maps)
 	}
 }
 
+static bool
+is_file_still_ours(void)
+{
+	struct stat now;
+	return fstat(file, &now) == 0 && now.st_dev == file_then.st_dev && now.st_ino == file_then.st_ino;
+}
+
 int
 heap_reshare(struct heap_reshared *ret, struct err *e)
 {
@@ -128,6 +144,8 @@ heap_reshare(struct heap_reshared *ret, struct err *e)
 	sigset_t all, before;
 	if (file < 0)
 		return err_set(e, ERR_DENIED, "the heap is not in a file");
+	if (!is_file_still_ours())
+		return err_set(e, ERR_DENIED, "user code has closed the heap's file");
 	if (heap_count_threads() != 1)
 		return err_set(e, ERR_DENIED, "there are other threads, which may write meanwhile");
 	r.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
