@@ -249,6 +249,32 @@ def check_limits() -> Findings:
     yield fine(f"{files} open files, {'no' if memory is None else memory >> 20} MB memory limit of the cgroup")
 
 
+def check_nursery() -> Findings:
+    """Whether kernels are forked from a warm Python, asked of pupitre-kernel itself. Not having one is fine."""
+    if not os.access(install.kernel_program(), os.X_OK):
+        return
+    status, text = output_of(str(install.kernel_program()), "--ask-nursery")
+    answer = text.removeprefix("nursery: ")
+    if status not in (0, 1) or answer == text:
+        yield wrong(f"pupitre-kernel --ask-nursery ends with {status}: {text[-300:]}")
+    elif status == 0:
+        yield fine(f"kernels are forked by the one at {answer}")
+    elif answer == "none: no nursery listens":
+        yield fine("none: each kernel starts a Python of its own")
+    else:
+        yield note(f"not used, each kernel starts a Python of its own: {answer}")
+
+
+def origin_of(log: str) -> Finding:
+    """How a kernel came by its Python, from the lines that it logs with -v."""
+    if "start=nursery" in log:
+        return fine("its Python was forked by a nursery")
+    reason = re.search(r'event=cold reason="([^"]*)"', log)
+    if reason is None or reason[1] == "no nursery listens":
+        return fine("its Python was started for it")
+    return note(f"its Python was started for it, not forked by the nursery: {reason[1]}")
+
+
 def run_kernel(folder: Path) -> Findings:
     """Start a kernel on sockets in `folder` and let it compute 1+1."""
     from jupyter_client.blocking.client import BlockingKernelClient
@@ -264,7 +290,7 @@ def run_kernel(folder: Path) -> Findings:
     file.write_text(json.dumps(connection))
     with (folder / "log").open("w+b") as log:
         kernel = subprocess.Popen(
-            [install.kernel_program(), "-f", file], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [install.kernel_program(), "-v", "-f", file], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         client = BlockingKernelClient(connection_file=str(file))
         try:
@@ -280,6 +306,7 @@ def run_kernel(folder: Path) -> Findings:
                 if value == "2"
                 else wrong(f"a kernel says that 1+1 is {value}")
             )
+            yield origin_of((folder / "log").read_text(errors="replace"))
         except (RuntimeError, TimeoutError, KeyError) as error:
             status = kernel.poll()
             log.seek(0)
@@ -312,6 +339,7 @@ CHECKS: dict[str, Callable[[], Findings]] = {
     "kernelspec": check_kernelspec,
     "folders": check_folders,
     "limits": check_limits,
+    "nursery": check_nursery,
     "start": check_start,
 }
 
@@ -335,7 +363,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "doctor",
         help="say what this installation consists of and what would go wrong",
-        description="Look at the interpreter, libraries, kernelspecs, folders and limits, and start a kernel once.",
+        description="Look at Python, libraries, kernelspecs, folders, limits and nursery, and start a kernel once.",
         epilog="exit codes: 0 nothing wrong, 1 something will not work",
     )
     parser.add_argument("--quiet", action="store_true", help="leave out what is fine")

@@ -6,7 +6,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import socket
+import struct
 import sysconfig
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -108,6 +112,61 @@ def test_limits(installation: Installation) -> None:
     few = ["/bin/sh", "-c", shell, "200000", str(installation.prefix / "bin" / "python"), "-m", "pupitre.cli", "doctor"]
     done = run(*few, HOME=str(installation.home))
     assert "limits" in wrongs(done)
+
+
+def lines_of(done: Done, check: str) -> list[str]:
+    """What it says about one thing, each with its level."""
+    said = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return [f"{words[0]}: {words[2]}" for words in said if words[1:2] == [check]]
+
+
+def test_no_nursery(installation: Installation, tmp_path: Path) -> None:
+    done = installation.pupitre("doctor", PUPITRE_NURSERY=str(tmp_path / "none"))
+    assert done.returncode == 0, done.stdout
+    assert lines_of(done, "nursery") == ["ok: none: each kernel starts a Python of its own"]
+    assert lines_of(done, "start")[1:] == ["ok: its Python was started for it"]
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Iterator[Path]:
+    """The socket of a nursery that is full."""
+    magic, version, refused, full = 0x4E505550, 1, 18, 5
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = listener.accept()[0]
+                except OSError:  # shut down
+                    return
+                with connection:
+                    connection.settimeout(10)
+                    identity = struct.unpack_from("=Q", connection.recv(128), 8)[0]
+                    answer = struct.pack("=IHHQiiHHIQQQ", magic, version, refused, identity, 0, 0, full, *[0] * 5)
+                    connection.send(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield tmp_path / "s"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_nursery_that_refuses(installation: Installation, refusing: Path) -> None:
+    done = installation.pupitre("doctor", PUPITRE_NURSERY=str(refusing))
+    assert done.returncode == 0, done.stdout
+    why = "the nursery has as many kernels as it may"
+    assert lines_of(done, "nursery") == [f"note: not used, each kernel starts a Python of its own: {refusing}: {why}"]
+    assert lines_of(done, "start")[1:] == [f"note: its Python was started for it, not forked by the nursery: {why}"]
+
+
+def test_nursery_that_the_environment_forbids(installation: Installation, refusing: Path) -> None:
+    done = installation.pupitre("doctor", PUPITRE_NURSERY=str(refusing), PYTHONHASHSEED="1")
+    assert done.returncode == 0, done.stdout
+    assert "PYTHONHASHSEED=1" in lines_of(done, "nursery")[0]
+    assert "an environment variable changes the interpreter itself" in lines_of(done, "start")[1]
 
 
 def interpreter() -> ModuleType:
