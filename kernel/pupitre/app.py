@@ -128,8 +128,10 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
 
     def _move_profile(self) -> None:
         """The profile directory of this user, made if need be. The object stays the one that the shell has, too."""
+        before, now = self.profile_dir.location, os.path.join(self.ipython_dir, f"profile_{self.profile}")
         self.profile_dir._location_isset = False
-        self.profile_dir.location = os.path.join(self.ipython_dir, f"profile_{self.profile}")
+        self.profile_dir.location = now
+        self.config_file_paths[:] = [now if path == before else path for path in self.config_file_paths]
 
     @staticmethod
     def _use_inline_plots() -> None:

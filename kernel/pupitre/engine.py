@@ -79,12 +79,22 @@ def move_in(start: dict[str, Any], loop: Loop) -> IPKernelApp:
     if start.get("arguments") or app.has_configuration():
         for made in (IPKernelApp, IPythonKernel, ZMQInteractiveShell):
             made.clear_instance()
-        return build(start, loop)
+        app = build(start, loop)
+        plot_again()
+        return app
     let_cells_run_loops(loop)
     app.kernel.loop = loop
     introduce(app, start)
     app.move_in()
     return app
+
+
+def plot_again() -> None:
+    """Tell the inline backend of matplotlib, which told a shell that is no more, about the one that is."""
+    backend, config = map(sys.modules.get, ("matplotlib_inline.backend_inline", "matplotlib_inline.config"))
+    if backend is not None and config is not None:
+        config.InlineBackend.clear_instance()
+        backend._enable_matplotlib_integration()
 
 
 def introduce(app: IPKernelApp, start: dict[str, Any]) -> None:
@@ -103,8 +113,17 @@ def build(start: dict[str, Any], loop: Loop | None) -> IPKernelApp:
     app.kernel = IPythonKernel.instance(parent=app, loop=loop)
     introduce(app, start)
     app.initialize(list(start.get("arguments") or []))
+    forget_numpy(app.shell)
     app.kernel.begin(app.shell)
     return app
+
+
+def forget_numpy(shell: ZMQInteractiveShell) -> None:
+    """IPython shows np.float64(1.5) as 1.5 where numpy was imported before the first display: in a template, but not by
+    users.
+    """
+    printers = shell.display_formatter.formatters["text/plain"].type_printers
+    printers.pop(getattr(sys.modules.get("numpy"), "float64", None), None)
 
 
 def protect() -> None:

@@ -8,14 +8,18 @@ import os
 import site
 import sys
 import sysconfig
+import threading
+import time
 import warnings
 from contextlib import suppress
+from io import FileIO, TextIOWrapper
 from itertools import count
 from typing import Any
 
 from pupitre import door
 
 _imported: dict[str, str] = {}
+_filters = 0
 _matplotlib_answers: list[Any] = []  # cells of closures
 _INLINE = "module://matplotlib_inline.backend_inline"
 
@@ -60,7 +64,46 @@ def _set_interpreter(python: str) -> None:
     options = [option for option in environ.get("PYTHONWARNINGS", "").split(",") if option]
     if options:
         sys.warnoptions[:0] = options
-        warnings._processoptions(options)  # type: ignore[attr-defined]
+        _set_warnings(options)
+    time.tzset()
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+    _set_files(environ.get("PYTHONIOENCODING", ""), bool(environ.get("PYTHONUNBUFFERED")))
+
+
+def remember_filters() -> None:
+    """In the template, before anything is imported: Python's own filters of warnings."""
+    global _filters
+    _filters = len(warnings.filters)
+
+
+def _set_warnings(options: list[str]) -> None:
+    """Between Python's own filters and those of packages, which came later and are asked first."""
+    filters: Any = warnings.filters
+    packages = filters[: len(filters) - _filters]
+    del filters[: len(packages)]
+    warnings._processoptions(options)  # type: ignore[attr-defined]
+    filters[:0] = packages
+
+
+def _set_files(encoding: str, unbuffered: bool) -> None:
+    """Python's own files of descriptors 0 to 2, as two variables want them. `encoding`: CODEC:ERRORS, both optional."""
+    codec, _, errors = encoding.partition(":")
+    if not encoding and not unbuffered:
+        return
+    for number, name in enumerate(("__stdin__", "__stdout__", "__stderr__")):
+        file: TextIOWrapper = getattr(sys, name)
+        if number > 0 and unbuffered:
+            raw: Any = FileIO(number, "w", closefd=False)
+            raw.name = file.name
+            file = TextIOWrapper(raw, file.encoding, file.errors, "\n")
+            file.mode = "w"  # type: ignore[misc]
+            setattr(sys, name, file)
+        with suppress(LookupError):  # Python would not start; a kernel does
+            file.reconfigure(
+                encoding=codec or None,
+                errors="backslashreplace" if number == 2 else errors or ("strict" if codec else None),
+                write_through=unbuffered,
+            )
 
 
 def _set_path() -> list[str]:
@@ -80,6 +123,7 @@ def _set_path() -> list[str]:
     variables = getattr(sysconfig, "_CONFIG_VARS", None)
     if variables:
         variables["userbase"] = site.getuserbase()
+    site.getusersitepackages()  # which remembers it
     return [path for path in sys.path if path not in before]
 
 
@@ -99,23 +143,25 @@ def _add_user_site() -> None:
 
 
 def remember_imports() -> None:
-    """In the template, when everything is imported: what it has from outside the standard library, and from where."""
-    library = os.path.dirname(os.__file__)
+    """In the template, when everything is imported: what it has, and from which directory."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not file or "." in name or (file.startswith(library) and "-packages" not in file):
-            continue
-        is_package = hasattr(module, "__path__")
-        _imported[name] = os.path.dirname(os.path.dirname(file) if is_package else file)
+        if file and "." not in name:
+            is_package = hasattr(module, "__path__")
+            _imported[name] = os.path.dirname(os.path.dirname(file) if is_package else file)
 
 
 def _is_shadowed(own: list[str]) -> bool:
     """Whether a directory of the user's has a module that the template imported from elsewhere."""
-    for place in (*own, os.getcwd()):
+    at = {path: i for i, path in enumerate(sys.path)}
+    library = os.path.dirname(os.__file__)
+    here = os.getcwd()
+    at.setdefault(here, max(at.get(library, -1), at.get(os.path.join(library, "lib-dynload"), -1)))  # app.init_path
+    for place in (*own, here):
         with suppress(OSError):
             names = {entry.removesuffix(".py") for entry in os.listdir(place)}
             for name in names & _imported.keys():
-                if _imported[name] != place and _has_module(place, name):
+                if at[place] < at.get(_imported[name], len(at)) and _has_module(place, name):
                     return True
     return False
 

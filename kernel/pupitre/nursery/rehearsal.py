@@ -6,6 +6,7 @@ Nobody sees what it prints or shows (`_pupitre` has no ends to send it to). Afte
 
 import gc
 import json
+import linecache
 import os
 import sys
 from contextlib import suppress
@@ -73,7 +74,7 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
     RuntimeError if nothing works; cells of the notebook that fail are told on descriptor 2.
     """
     shell = app.shell
-    before = dict(shell.user_ns)
+    before, hidden, flags = dict(shell.user_ns), dict(shell.user_ns_hidden), shell.compile.flags
     shell.kernel.loop = SimpleNamespace(selector=SimpleNamespace(watching=True), time=lambda: 0.0)
     with suppress(ImportError):
         from matplotlib_inline.config import InlineBackend
@@ -100,6 +101,9 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
             os.write(2, text.encode(errors="backslashreplace"))
     _write_history(app)
     _tidy(app, before)
+    shell.user_ns_hidden.clear()
+    shell.user_ns_hidden.update(hidden)
+    shell.compile.flags = flags
 
 
 def _write_history(app: IPKernelApp) -> None:
@@ -175,7 +179,9 @@ def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
     shell.last_execution_result = None
     shell.last_shown = shell.format_failure = None
     shell.payload_manager.clear_payload()
-    shell.compile.reset_compiler_flags()
+    shell.compile._filename_map.clear()
+    for name in [name for name, entry in linecache.cache.items() if len(entry) > 1 and entry[1] is None]:
+        del linecache.cache[name]  # of cells
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)

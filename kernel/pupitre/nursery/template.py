@@ -6,7 +6,6 @@ and its kernel, rehearses a session, and leaves a heap whose pages children seld
 matters: docs/memory.md says what each is worth.
 """
 
-import atexit
 import gc
 import os
 import sys
@@ -15,6 +14,7 @@ from importlib import import_module
 from json import loads
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from pupitre import disposable, door, engine
 from pupitre.streams import OutStream
@@ -48,6 +48,7 @@ def build(settings_json: str) -> tuple[str, list[str]]:
     tricks = {"immortal": True, "memfd": True} | (settings.get("tricks") or {})
     begin = monotonic()
     gc.disable()
+    fresh.remember_filters()
     if tricks.get("malloc", True):
         _nursery.tune_malloc()
     if tricks.get("thp_off", True):
@@ -59,7 +60,7 @@ def build(settings_json: str) -> tuple[str, list[str]]:
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
-    atexit._clear()
+    finalize._registry.clear()  # type: ignore[attr-defined] # what is to be tidied up at the end is no worker's
     fresh.remember_imports()
     fresh.remember_matplotlib()
     engine.protect()
