@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "message.h"
+#include "nursery/datagram.h"
 
 struct caller {
 	pid_t pid;
@@ -22,9 +22,9 @@ struct caller {
 /* Who connected. 0, or -1. Call it at once: before Linux 6.5 the pidfd is that of whoever has the number now. */
 int caller_meet(int socket, struct caller *ret);
 
-/* Compare the caller with us and fill all of *ret but cgroup descriptors, which are appended to m->fds (opened for writing). `keep`: the
+/* Compare the caller with us and fill all of *ret but cgroup descriptors, which are appended to d->fds (opened for writing). `keep`: the
  * caller must have our own identity, and keeps it. NURSERY_OK or why not. */
 enum nursery_reason caller_place(const struct caller *c, int socket, bool keep, struct nursery_placement *ret,
-				 struct message *m);
+				 struct datagram *d);
 
 #endif

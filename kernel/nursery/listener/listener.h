@@ -1,46 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * pupitre-nursery: the only part of Pupitre that may run as root and is spoken to by strangers. One thread, one epoll loop, nothing that
- * waits. main.c is the loop, door.c the socket in the file system, client.c those who connect, template.c the processes that fork,
- * status.c what is told of it all. What strangers and /proc say is taken apart by check.c, proc.c and caller.c, limits are policy.c's.
+ * waits. main.c is the loop and the socket in the file system, client.c those who connect, template.c the processes that fork. What
+ * strangers, templates and /proc say is taken apart by message.c, proc.c and caller.c; limits are policy.c's.
  *
- *   client:  WAITING --START--> QUEUED --order--> ORDERED --FORKED--> LIVE --front hung up--> LEAVING --> gone
+ *   client:  WAITING --START--> QUEUED --order--> ORDERED --FORKED--> LIVE --the worker ended--> gone
+ *
+ * Until ORDERED a front that hangs up has changed its mind; later its worker is killed.
  */
 #ifndef PUPITRE_NURSERY_LISTENER_LISTENER_H
 #define PUPITRE_NURSERY_LISTENER_LISTENER_H
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
 #include "caller.h"
-#include "message.h"
+#include "nursery/datagram.h"
 #include "policy.h"
 
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define EACH_TEMPLATE(l, t) for (struct template *t = (l)->templates; t < (l)->templates + NURSERY_TEMPLATES_MAX; t++)
+
 #define HEAR_MS 1000    /* from connecting to the request */
-#define LEAVE_MS 500    /* a worker without a front has this long to end by itself, and its children with it */
 #define ORDER_MS 10000  /* a template that takes longer to fork hangs */
 #define BUILD_MS 600000 /* as does one that takes longer to get ready */
 #define BACKOFF_MS \
-	60000 /* the longest pause before a template that died is built again; the first is 1 s, the next double */
+	60000 /* the longest pause before a template that died is built again; the first is 1 s, each next the double */
 #define UNFIT_MAX 3      /* in a row: no more are built until RELOAD */
 #define WAITING_MAX 1024 /* connections not yet served, of all users */
-#define FORK_TIMES 256
+#define FORK_TIMES 256   /* the newest, for STATUS */
 
 struct listener;
 
-/* A descriptor in the loop. Only closed by watch_close: others may hold the same open file, and epoll goes by that. */
+/* A descriptor in the loop. Closed by watch_close alone: others may hold the same open file, and epoll goes by that. */
 struct watch {
 	int fd;
 	void (*ready)(struct listener *l, struct watch *w);
 };
 
-int watch_add(struct listener *l, struct watch *w, uint32_t events); /* 0, or -1 with errno */
-void watch_close(struct listener *l, struct watch *w);
-
-enum client_state { CLIENT_WAITING, CLIENT_QUEUED, CLIENT_ORDERED, CLIENT_LIVE, CLIENT_LEAVING, CLIENT_STATES };
+enum client_state { CLIENT_WAITING, CLIENT_QUEUED, CLIENT_ORDERED, CLIENT_LIVE, CLIENT_STATES };
 
 struct client {
 	struct watch front;  /* -1: it hung up */
@@ -48,13 +61,14 @@ struct client {
 	TAILQ_ENTRY(client) next;
 	enum client_state state;
 	struct caller caller;
-	long long since_ms, deadline_ms;
-	uint64_t id, serial;        /* the front's own number for this; ours */
-	struct nursery_order order; /* until ORDERED */
-	struct message message;     /* until ORDERED: the descriptors to go with it */
-	struct template *template;  /* that forked the worker; NULL once it is gone */
+	long long since_ms;         /* when it came, or its worker was forked */
+	uint64_t id;                /* the front's own name for this */
+	struct nursery_order order; /* from QUEUED to ORDERED */
+	struct datagram datagram;   /* the descriptors to go with it */
+	struct template *template;  /* that has the order or forked the worker; NULL once it will tell no more */
 	pid_t pid;                  /* the worker's */
-	bool admitted, stopped, ended;
+	bool admitted;              /* counted by policy.c */
+	bool stopped, ended;        /* the worker */
 };
 
 struct template
@@ -62,26 +76,38 @@ struct template
 	struct watch socket; /* -1: closed */
 	pid_t pid;           /* 0: it ended */
 	enum nursery_template_state state;
-	long long since_ms, deadline_ms; /* 0: none */
+	long long since_ms, deadline_ms; /* deadline_ms 0: none */
 	uint64_t forks;
 	struct nursery_interpreter python;
-	struct client *ordered; /* the order it has not answered yet */
+	struct client *ordered; /* whose order it has not answered yet */
 	char text[NURSERY_TEXT_SIZE];
 };
 
-struct options {
-	const char *socket, *template, *python, *settings, *home, *log_level;
-	long min_uid, max_total, max_per_user, burst;
-	bool system;
+/* Each is followed by a value; the first OPTION_PATHS by an absolute path. */
+enum option {
+	OPTION_SOCKET,
+	OPTION_TEMPLATE,
+	OPTION_PYTHON,
+	OPTION_HOME,
+	OPTION_PATHS,
+	OPTION_SETTINGS = OPTION_PATHS,
+	OPTION_LOG_LEVEL,
+	OPTION_MIN_UID,
+	OPTION_MAX_TOTAL,
+	OPTION_MAX_PER_USER,
+	OPTION_BURST,
+	OPTIONS
 };
 
 struct listener {
-	struct options options;
-	int epoll, spare; /* given up for a moment when descriptors run out */
+	const char *options[OPTIONS]; /* borrowed from the command line */
+	bool system;
+	uint32_t min_uid;
+	int epoll, spare; /* spare: given up for a moment when descriptors run out */
 	struct watch door, signals;
 	dev_t door_dev;
 	ino_t door_ino;
-	struct rlimit files; /* as we were started, and as templates are */
+	struct rlimit files; /* RLIMIT_NOFILE as we were started, and as templates are */
 	struct policy policy;
 	TAILQ_HEAD(client_list, client) clients[CLIENT_STATES];
 	struct template templates[NURSERY_TEMPLATES_MAX];
@@ -92,30 +118,24 @@ struct listener {
 	uint32_t fork_us[FORK_TIMES];
 };
 
-/* door.c */
-int door_open(struct listener *l, struct err *e); /* 0, or -1 */
-void door_close(struct listener *l);              /* take the socket away, if it is still ours */
-void door_notify(const char *state);              /* sd_notify(3) */
+/* main.c */
+int watch_add(struct listener *l, struct watch *w, uint32_t events); /* 0, or -1 with errno */
+void watch_close(struct listener *l, struct watch *w);
+void notify(const char *state); /* sd_notify(3) */
 
 /* client.c */
-void client_accept(struct listener *l, struct watch *w);
-void client_free(struct listener *l, struct client *c);
-void client_dispatch(struct listener *l); /* give orders to the template that is ready, or refuse what waits for one */
-void client_report(struct listener *l, struct template *t, const struct nursery_report *r, struct message *m);
+void client_accept(struct listener *l, struct watch *door);
+void client_dispatch(
+	struct listener *l); /* give an order to the template that is ready, or refuse what waits for one */
+void client_report(struct listener *l, struct template *t, const struct nursery_report *r, struct datagram *d);
 void client_orphan(struct listener *l, const struct template *t); /* it will report no more */
 long long client_tick(struct listener *l);                        /* do what is due; when to come back, or LLONG_MAX */
-int client_answer(struct client *c, enum nursery_op op, struct nursery_answer a,
-		  int fd); /* 0, or -1: it does not read */
 
 /* template.c */
 struct template *template_ready(struct listener *l); /* the one to fork from, or NULL */
-void template_build(struct listener *l);
-void template_retire(struct template *t); /* no more orders; it ends with its last worker */
-void template_reload(struct listener *l); /* build one even after UNFIT_MAX */
+void template_build(struct listener *l);             /* unless one is being built */
+void template_reload(struct listener *l);            /* after UNFIT_MAX, too */
 void template_reap(struct listener *l);
 long long template_tick(struct listener *l);
-
-/* status.c: send the counters, and a row for each worker that the client may see. */
-void status_tell(struct listener *l, struct client *c);
 
 #endif

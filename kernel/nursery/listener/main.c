@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
+#include <linux/capability.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
 
-#include "base/fd.h"
-#include "base/log.h"
 #include "listener.h"
+
+#define BACKLOG 4096
+#define PATIENCE_US 2000
 
 enum exit_status { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_DOOR = 3 };
 
@@ -34,64 +30,69 @@ watch_close(struct listener *l, struct watch *w)
 	fd_close(&w->fd);
 }
 
-static int
-parse(struct options *o, char **argv)
+void
+notify(const char *state)
 {
-	const struct {
-		const char *name, **text;
-		long *number;
-	} known[] = { { "--socket", &o->socket, NULL },
-		      { "--template", &o->template, NULL },
-		      { "--python", &o->python, NULL },
-		      { "--settings", &o->settings, NULL },
-		      { "--home", &o->home, NULL },
-		      { "--log-level", &o->log_level, NULL },
-		      { "--min-uid", NULL, &o->min_uid },
-		      { "--max-total", NULL, &o->max_total },
-		      { "--max-per-user", NULL, &o->max_per_user },
-		      { "--burst", NULL, &o->burst } };
-	size_t i, count = sizeof known / sizeof *known;
-	for (; *argv != NULL; argv++) {
-		char *end = NULL;
-		if (strcmp(*argv, "--system") == 0) {
-			o->system = true;
-			continue;
-		}
-		for (i = 0; i < count && strcmp(*argv, known[i].name) != 0; i++)
-			continue;
-		if (i == count || argv[1] == NULL)
-			return -1;
-		argv++;
-		if (known[i].text != NULL)
-			*known[i].text = *argv;
-		else if ((*known[i].number = strtol(*argv, &end, 10)) < 0 || *known[i].number > INT_MAX ||
-			 end == *argv || *end != '\0')
-			return -1;
-	}
-	for (i = 0; i < 5; i++) { /* what has no default; all but the settings are paths */
-		if (*known[i].text == NULL || (known[i].text != &o->settings && **known[i].text != '/'))
-			return -1;
-	}
-	if (o->max_per_user < 0) /* it was not said */
-		o->max_per_user = o->system ? 64 : 0;
-	if (o->burst < 0)
-		o->burst = o->system ? 32 : 0;
-	return o->system && geteuid() != 0 ? -1 : 0;
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t size = path == NULL ? 0 : strlen(path);
+	if (size == 0 || size > sizeof name.sun_path || (*path != '/' && *path != '@'))
+		return;
+	memcpy(name.sun_path, path, size);
+	name.sun_path[0] = *path == '@' ? '\0' : '/'; /* abstract */
+	FD_AUTO fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	sendto(fd, state, strlen(state), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
+	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));
 }
 
-static enum log_level
-level_of(const char *name)
+/* Bind the socket, in a directory that nobody but us may change and where we stay. Of what is there already only a socket of ours is
+ * removed at which nobody listens any more. */
+static int
+open_door(struct listener *l, struct err *e)
 {
-	static const char *const names[] = { "quiet", "error", "warning", "info", "debug" };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		if (strcmp(name, names[i]) == 0)
-			return (enum log_level)i;
+	const char *path = l->options[OPTION_SOCKET], *name = strrchr(path, '/') + 1;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat is;
+	char dir[PATH_MAX];
+	snprintf(dir, sizeof dir, "%.*s", (int)(name - path), path);
+	if (*name == '\0' || strlen(name) >= sizeof address.sun_path)
+		return err_set(e, ERR_INVALID, "%.150s: not the path of a socket", path);
+	memcpy(address.sun_path, name, strlen(name));
+	if ((mkdir(dir, l->system ? 0755 : 0700) < 0 && errno != EEXIST) || chdir(dir) < 0 || stat(".", &is) < 0)
+		return err_system(e, "cannot use the directory of %.150s", path);
+	if (is.st_uid != geteuid() || (is.st_mode & 022) != 0)
+		return err_set(e, ERR_DENIED, "%.150s belongs to another user, or others may write in it", dir);
+	if (lstat(name, &is) == 0) {
+		FD_AUTO fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (!S_ISSOCK(is.st_mode) || is.st_uid != geteuid())
+			return err_set(e, ERR_DENIED, "%.150s is there already and no socket of ours", path);
+		if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno != ECONNREFUSED)
+			return err_set(e, ERR_DENIED, "somebody already listens at %.150s", path);
+		unlink(name);
 	}
-	return LOG_WARNING;
+	l->door = (struct watch){ socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), client_accept };
+	umask(l->system ? 0111 : 0177);
+	int bound = bind(l->door.fd, (struct sockaddr *)&address, sizeof address);
+	umask(022);
+	if (bound < 0 || lstat(name, &is) < 0 || listen(l->door.fd, BACKLOG) < 0 || watch_add(l, &l->door, EPOLLIN) < 0)
+		return err_system(e, "cannot listen at %.150s", path);
+	l->door_dev = is.st_dev;
+	l->door_ino = is.st_ino;
+	return 0;
 }
 
 static void
-on_signal(struct listener *l, struct watch *w)
+close_door(struct listener *l)
+{
+	const char *name = strrchr(l->options[OPTION_SOCKET], '/') + 1;
+	struct stat is;
+	if (lstat(name, &is) == 0 && is.st_dev == l->door_dev && is.st_ino == l->door_ino)
+		unlink(name);
+	watch_close(l, &l->door);
+}
+
+static void
+take_signals(struct listener *l, struct watch *w)
 {
 	struct signalfd_siginfo info;
 	while (read(w->fd, &info, sizeof info) == sizeof info) {
@@ -104,12 +105,19 @@ on_signal(struct listener *l, struct watch *w)
 	}
 }
 
+static void
+pass(int signum)
+{
+	(void)signum;
+}
+
 /* Nothing that we were started with but descriptors 0 to 2, the first of which is of no use. */
 static int
 prepare(struct listener *l, struct err *e)
 {
+	struct __user_cap_header_struct self = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	static const struct __user_cap_data_struct nothing[_LINUX_CAPABILITY_U32S_3];
 	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
-	struct rlimit files;
 	sigset_t set;
 	int null;
 	while ((null = open("/dev/null", O_RDWR)) >= 0 && null <= STDERR_FILENO)
@@ -118,63 +126,95 @@ prepare(struct listener *l, struct err *e)
 	close_range(STDERR_FILENO + 1, ~0u, 0);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = pass }, NULL); /* without SA_RESTART */
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+	for (size_t i = 0; i < COUNT(taken); i++)
 		sigaddset(&set, taken[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	if (geteuid() != 0) /* a session may have given us some, and workers would have them */
+		syscall(SYS_capset, &self, nothing);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	l->signals = (struct watch){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), on_signal };
+	l->signals = (struct watch){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), take_signals };
 	if (getrlimit(RLIMIT_NOFILE, &l->files) < 0 || watch_add(l, &l->signals, EPOLLIN) < 0)
 		return err_system(e, "cannot prepare");
-	files = (struct rlimit){ l->files.rlim_max, l->files.rlim_max };
-	setrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ l->files.rlim_max, l->files.rlim_max });
 	for (size_t i = 0; i < CLIENT_STATES; i++)
 		TAILQ_INIT(&l->clients[i]);
-	for (size_t i = 0; i < NURSERY_TEMPLATES_MAX; i++)
-		l->templates[i].socket.fd = -1;
+	EACH_TEMPLATE (l, t)
+		t->socket.fd = -1;
 	l->now_ms = l->start_ms = clock_ms();
-	return 0;
+	return open_door(l, e);
 }
 
-static void
-run(struct listener *l)
+static int
+parse(struct listener *l, char **argv)
 {
-	while (!l->over && !(l->draining && l->policy.kernels == 0)) {
-		struct epoll_event event;
-		l->now_ms = clock_ms();
-		long long clients = client_tick(l), templates = template_tick(l);
-		long long next = (clients < templates ? clients : templates) - l->now_ms;
-		/* One event a turn: what it frees cannot be met again in the same turn. */
-		int n = epoll_wait(l->epoll, &event, 1, next > INT_MAX ? -1 : next < 0 ? 0 : (int)next);
-		l->now_ms = clock_ms();
-		if (n == 1)
-			((struct watch *)event.data.ptr)->ready(l, event.data.ptr);
+	static const char *const names[OPTIONS] = { "--socket",       "--template",  "--python",  "--home",
+						    "--settings",     "--log-level", "--min-uid", "--max-total",
+						    "--max-per-user", "--burst" };
+	static const char *const levels[] = { "quiet", "error", "warning", "info", "debug" };
+	uint32_t *const numbers[] = { &l->min_uid, &l->policy.max_total, &l->policy.max_per_user, &l->policy.burst };
+	for (size_t i = 0; *argv != NULL; argv++) {
+		if (strcmp(*argv, "--system") == 0 && geteuid() == 0) {
+			l->system = true;
+			continue;
+		}
+		for (i = 0; i < OPTIONS && strcmp(*argv, names[i]) != 0; i++)
+			continue;
+		if (i == OPTIONS || *++argv == NULL || (i < OPTION_PATHS && **argv != '/') ||
+		    (i >= OPTION_MIN_UID && (strlen(*argv) > 9 || (*argv)[strspn(*argv, "0123456789")] != '\0')))
+			return -1;
+		l->options[i] = *argv;
 	}
+	/* Whoever serves strangers has limits. */
+	const char *const defaults[] = { "1000", "0", l->system ? "64" : "0", l->system ? "32" : "0" };
+	for (size_t i = 0; i < COUNT(numbers); i++) {
+		const char *said = l->options[OPTION_MIN_UID + i];
+		*numbers[i] = (uint32_t)strtoul(said != NULL ? said : defaults[i], NULL, 10);
+	}
+	if (l->options[OPTION_LOG_LEVEL] == NULL)
+		l->options[OPTION_LOG_LEVEL] = levels[LOG_WARNING];
+	for (size_t i = 0; i < COUNT(levels); i++) {
+		if (strcmp(l->options[OPTION_LOG_LEVEL], levels[i]) == 0)
+			log_init("pupitre-nursery", (enum log_level)i);
+	}
+	for (size_t i = 0; i <= OPTION_SETTINGS; i++) {
+		if (l->options[i] == NULL)
+			return -1;
+	}
+	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
+	static const struct itimerval patience = { { 0, PATIENCE_US }, { 0, PATIENCE_US } }, no_timer;
 	struct listener *l = &listener;
-	struct options *o = &l->options;
+	struct epoll_event event;
 	struct err e = ERR_INIT;
-	*o = (struct options){ .log_level = "warning", .min_uid = 1000, .max_per_user = -1, .burst = -1 };
-	if (argc < 1 || parse(o, argv + 1) < 0) {
+	if (argc < 1 || parse(l, argv + 1) < 0) {
 		fprintf(stderr, "pupitre-nursery is started by `pupitre nursery`; see pupitre-nursery(1)\n");
 		return EXIT_USAGE;
 	}
-	log_init("pupitre-nursery", level_of(o->log_level));
-	l->policy.max_total = (uint32_t)o->max_total;
-	l->policy.max_per_user = (uint32_t)o->max_per_user;
-	l->policy.burst = (uint32_t)o->burst;
-	if (prepare(l, &e) < 0 || door_open(l, &e) < 0) {
+	if (prepare(l, &e) < 0) {
 		fprintf(stderr, "pupitre-nursery: error: %s\n", e.text);
 		return e.code == ERR_SYSTEM ? EXIT_FAILED : EXIT_DOOR;
 	}
 	template_build(l);
-	run(l);
-	door_notify("STOPPING=1");
-	door_close(l);
+	while (!l->over && !(l->draining && l->policy.kernels == 0)) {
+		long long clients = client_tick(l), templates = template_tick(l);
+		long long next = (clients < templates ? clients : templates) - l->now_ms;
+		/* One event a turn: what it frees cannot be met again in the same turn. */
+		int n = epoll_wait(l->epoll, &event, 1, next > INT_MAX ? -1 : next < 0 ? 0 : (int)next);
+		l->now_ms = clock_ms();
+		/* Closing what a stranger left in a socket may wait for the stranger, but not for long: it is interrupted. */
+		setitimer(ITIMER_REAL, &patience, NULL);
+		if (n == 1)
+			((struct watch *)event.data.ptr)->ready(l, event.data.ptr);
+		setitimer(ITIMER_REAL, &no_timer, NULL);
+	}
+	notify("STOPPING=1");
+	close_door(l);
 	return 0;
 }

@@ -28,7 +28,7 @@ int
 policy_wait(struct policy *p, uint32_t uid, int change, long long now_ms)
 {
 	struct policy_user *u = policy_user(p, uid, now_ms);
-	if (u == NULL || (change > 0 && u->waiting >= POLICY_WAITING_MAX))
+	if (u == NULL || (change > 0 && (u->waiting >= POLICY_WAITING_MAX || u->spent_ms > now_ms + POLICY_BURST_MS)))
 		return -1;
 	u->waiting += (uint32_t)change;
 	p->waiting += (uint32_t)change;
@@ -59,4 +59,12 @@ policy_release(struct policy *p, uint32_t uid, long long now_ms)
 {
 	policy_user(p, uid, now_ms)->kernels--; /* not NULL: it has a kernel */
 	p->kernels--;
+}
+
+void
+policy_ban(struct policy *p, uint32_t uid, long long now_ms)
+{
+	struct policy_user *u = policy_user(p, uid, now_ms);
+	if (u != NULL)
+		u->spent_ms = now_ms + POLICY_BURST_MS + POLICY_BAN_MS;
 }

@@ -12,6 +12,7 @@
 
 #define POLICY_WAITING_MAX 64 /* connections of one user that have not been served yet */
 #define POLICY_BURST_MS 4000  /* a burst, and as many again after this long */
+#define POLICY_BAN_MS 3600000 /* whoever tries to make us wait is not heard for this long */
 
 struct policy_user {
 	uint32_t uid, waiting, kernels;
@@ -32,11 +33,13 @@ struct policy {
  * not 0, or the burst is not whole. */
 struct policy_user *policy_user(struct policy *p, uint32_t uid, long long now_ms);
 
-/* Count a connection that waits to be served (+1), or no longer does (-1). 0, or -1: there are too many. */
+/* Count a connection that waits to be served (+1), or no longer does (-1). 0, or -1: there are too many, or the user is banned. */
 int policy_wait(struct policy *p, uint32_t uid, int change, long long now_ms);
 
 /* A launch is asked for: NURSERY_OK, later followed by one policy_release; NURSERY_TOO_MANY, NURSERY_FULL or NURSERY_NO_MEMORY. */
 enum nursery_reason policy_admit(struct policy *p, uint32_t uid, long long now_ms);
 void policy_release(struct policy *p, uint32_t uid, long long now_ms);
+
+void policy_ban(struct policy *p, uint32_t uid, long long now_ms);
 
 #endif

@@ -3,14 +3,12 @@
  * What the kernel writes in /proc/PID/{status,limits,cgroup}, read. Pure functions on NUL-terminated text; fuzzed by
  * tests/fuzz/nursery.c.
  */
-#ifndef PUPITRE_NURSERY_LISTENER_PROC_H
-#define PUPITRE_NURSERY_LISTENER_PROC_H
+#ifndef PUPITRE_BASE_PROC_H
+#define PUPITRE_BASE_PROC_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nursery/messages.h"
 
 /* status: `count` numbers in `base` (10 or 16) behind "NAME:". false when they are not there. */
 bool proc_numbers(const char *status, const char *name, int base, size_t count, uint64_t *ret);
@@ -18,8 +16,8 @@ bool proc_numbers(const char *status, const char *name, int base, size_t count, 
 /* Whether both texts have the same line "NAME: ...", or neither has one. */
 bool proc_same_line(const char *a, const char *b, const char *name);
 
-/* limits: soft and hard by RLIMIT_ number. */
-bool proc_limits(const char *text, uint64_t ret[NURSERY_LIMITS][2]);
+/* limits: soft and hard by RLIMIT_ number, of exactly `count` limits; UINT64_MAX where there is none. */
+bool proc_limits(const char *text, uint64_t ret[][2], size_t count);
 
 #define PROC_CGROUP_MAX 4000 /* bytes of a line */
 
@@ -29,7 +27,7 @@ struct proc_cgroup {
 	int controllers_size, path_size;
 };
 
-/* The lines of `theirs` that `ours` does not have. Their number, or -1: not what the kernel writes, or more than NURSERY_CGROUPS_MAX. */
-int proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[NURSERY_CGROUPS_MAX]);
+/* The lines of `theirs` that `ours` does not have. Their number, or -1: not what the kernel writes, or more than `maximum`. */
+int proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[], int maximum);
 
 #endif

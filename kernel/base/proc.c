@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "proc.h"
+#include "base/proc.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -67,9 +67,9 @@ proc_same_line(const char *a, const char *b, const char *name)
 }
 
 bool
-proc_limits(const char *text, uint64_t ret[NURSERY_LIMITS][2])
+proc_limits(const char *text, uint64_t ret[][2], size_t count)
 {
-	for (size_t i = 0; i < NURSERY_LIMITS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		text = next_line(text);
 		const char *at = text + LIMIT_COLUMN;
 		if (strcspn(text, "\n") < LIMIT_COLUMN || !number(&at, 10, &ret[i][0]) || !number(&at, 10, &ret[i][1]))
@@ -91,7 +91,7 @@ split_cgroup(const char *line, size_t size, struct proc_cgroup *ret)
 }
 
 int
-proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[NURSERY_CGROUPS_MAX])
+proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[], int maximum)
 {
 	int count = 0;
 	for (; *theirs != '\0'; theirs = next_line(theirs)) {
@@ -101,7 +101,7 @@ proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[NURSER
 			same = next_line(same);
 		if (*same != '\0')
 			continue;
-		if (count == NURSERY_CGROUPS_MAX || !split_cgroup(theirs, size, &ret[count]))
+		if (count == maximum || !split_cgroup(theirs, size, &ret[count]))
 			return -1;
 		count++;
 	}
