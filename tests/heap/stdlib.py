@@ -12,6 +12,7 @@ import gc
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import unittest
@@ -19,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 TESTS = """
-array ast augassign bigmem binascii bisect bool buffer bytes call capi.test_misc class cmath code codecs collections
-compile complex configparser contextlib copy copyreg coroutines csv dataclasses datetime decimal decorators
-defaultdict deque descr dict dictviews difflib dis enum enumerate exception_hierarchy exceptions fileio float format
-fractions frame fstring funcattrs functools gc generators genericalias getattr global hash hashlib heapq importlib
-inspect int io iter itertools json keywordonlyarg list long marshal math memoryio memoryview minidom module mmap
-named_expressions opcodes operator ordered_dict patma pickle posix print property queue random range re reprlib
-resource richcmp scope set slice sort source_encoding sqlite3 statistics str string strtod struct subclassinit
-subprocess super syntax sys tempfile textwrap thread threading time tokenize traceback tuple typing types
-unicodedata unpack userdict weakref weakset with yield_from zipfile zlib
+array ast augassign binascii bisect bool bytes call capi.test_misc class cmath code collections compile complex
+configparser contextlib copy copyreg coroutines csv dataclasses decorators defaultdict deque descr dict dictviews
+difflib dis enum enumerate exception_hierarchy exceptions float format fractions frame fstring funcattrs functools
+gc generators genericalias getattr global hash hashlib heapq importlib inspect int io iter itertools json
+keywordonlyarg list long marshal math memoryio memoryview minidom module mmap named_expressions opcodes operator
+ordered_dict patma pickle posix print property queue range re reprlib richcmp scope set slice sort source_encoding
+str string struct subclassinit super syntax sys textwrap time tokenize traceback tuple typing types unicodedata
+unpack userdict weakref weakset with yield_from zlib
 """
 DEADLINE = 1800  # seconds, all of them
+FILE_DEADLINE = 150  # seconds, each of them
 
 
 def run_one(name: str) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def in_child(name: str) -> dict[str, Any]:
         os.dup2(null, 1)
         os.dup2(null, 2)
         gc.enable()
+        signal.alarm(FILE_DEADLINE)
         try:
             told = run_one(name)
         except BaseException as error:

@@ -29,6 +29,7 @@ heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *
 #define IMMORTAL UINT32_MAX
 #endif
 
+#define SLOT sizeof(void *)
 #define STACK_MIN ((size_t)1 << 20)
 #define SET_SIZE ((size_t)1 << 16) /* a power of two; half of it may be used */
 
@@ -94,8 +95,7 @@ static void
 push(struct walk *w, PyObject *object)
 {
 	if (w->depth == w->room) {
-		void *larger =
-			mremap(w->stack, w->room * sizeof *w->stack, 2 * w->room * sizeof *w->stack, MREMAP_MAYMOVE);
+		void *larger = mremap(w->stack, w->room * SLOT, 2 * w->room * SLOT, MREMAP_MAYMOVE);
 		if (larger == MAP_FAILED) {
 			w->failed = true;
 			return;
@@ -149,7 +149,7 @@ visit_code(PyCodeObject *code, struct walk *w)
 		code->co_localspluskinds, code->co_filename, code->co_name,           code->co_qualname,
 		code->co_linetable
 	};
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+	for (size_t i = 0; i < sizeof parts / SLOT; i++)
 		visit(parts[i], w);
 }
 
@@ -277,8 +277,8 @@ heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *
 	if (refuse(e) < 0)
 		return -1;
 	struct walk w = { .room = STACK_MIN };
-	w.stack = room_for(w.room * sizeof *w.stack);
-	w.seen = room_for(SET_SIZE * sizeof *w.seen);
+	w.stack = room_for(w.room * SLOT);
+	w.seen = room_for(SET_SIZE * SLOT);
 	int failure = 0;
 	if (w.stack == NULL || w.seen == NULL)
 		failure = err_memory(e);
@@ -291,9 +291,9 @@ heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *
 	if (failure == 0)
 		*ret = w.did;
 	if (w.stack != NULL)
-		munmap(w.stack, w.room * sizeof *w.stack);
+		munmap(w.stack, w.room * SLOT);
 	if (w.seen != NULL)
-		munmap(w.seen, SET_SIZE * sizeof *w.seen);
+		munmap(w.seen, SET_SIZE * SLOT);
 	return failure;
 }
 

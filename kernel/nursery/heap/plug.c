@@ -55,7 +55,7 @@ static const struct pool *
 pool_of(const void *block, size_t size, const struct pool *known)
 {
 	const struct pool *pool = (const struct pool *)((uintptr_t)block & ~(POOL_SIZE - 1));
-	if (pool != known && !is_mapped(pool))
+	if (pool == NULL || (pool != known && !is_mapped(pool)))
 		return NULL;
 	size_t offset = (uintptr_t)block - (uintptr_t)pool;
 	bool fits = pool->size_class == size / CLASS_STEP - 1 && pool->last_offset == POOL_SIZE - size &&
