@@ -27,9 +27,9 @@ datagram_receive(int fd, void *bytes, size_t capacity, struct datagram *ret)
 {
 	union control control;
 	struct iovec iov = { bytes, capacity };
-	struct msghdr header = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-	};
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	header.msg_controllen =
+		CMSG_LEN(sizeof ret->fds); /* with the padding of CMSG_SPACE there is room for one more */
 	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -1 : 0;

@@ -254,7 +254,8 @@ client_dispatch(struct listener *l)
 		if (t == NULL) {
 			refuse(l, best, NURSERY_NOT_READY);
 		} else if (datagram_send(t->socket.fd, &best->order, sizeof best->order, d->fds, d->fd_count) < 0) {
-			refuse(l, best, errno == EPIPE ? NURSERY_TEMPLATE_DIED : NURSERY_NO_MEMORY);
+			refuse(l, best,
+			       errno == EPIPE || errno == ECONNRESET ? NURSERY_TEMPLATE_DIED : NURSERY_NO_MEMORY);
 		} else {
 			datagram_close(d);
 			move(l, best, CLIENT_ORDERED);

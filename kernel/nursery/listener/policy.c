@@ -6,8 +6,9 @@
 struct policy_user *
 policy_user(struct policy *p, uint32_t uid, long long now_ms)
 {
-	struct policy_user *idle = NULL, *u = p->users;
-	for (; u < p->users + p->user_count; u++) {
+	struct policy_user *idle = NULL;
+	for (size_t i = 0; i < p->user_count; i++) {
+		struct policy_user *u = &p->users[i];
 		if (u->uid == uid)
 			return u;
 		if (u->waiting == 0 && u->kernels == 0 && u->spent_ms <= now_ms)
