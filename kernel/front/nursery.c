@@ -51,17 +51,17 @@ is_trusted(int connection)
 int
 nursery_connect(const struct sockaddr_un *place)
 {
-	FD_AUTO connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (connection < 0 || connect(connection, (const struct sockaddr *)place, sizeof *place) < 0)
+	int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (connection < 0)
 		return -1;
-	if (!is_trusted(connection)) {
+	if (connect(connection, (const struct sockaddr *)place, sizeof *place) < 0) {
+		fd_close(&connection);
+	} else if (!is_trusted(connection)) {
 		log_info("event=distrust reason=\"the nursery's socket is somebody else's\"");
+		fd_close(&connection);
 		errno = EPERM;
-		return -1;
 	}
-	int result = connection;
-	connection = -1;
-	return result;
+	return connection;
 }
 
 static bool
@@ -225,25 +225,31 @@ is_pidfd_of(int fd, pid_t pid)
 	return pid > 0 && found == pid;
 }
 
+/* What came from the listener. */
+struct letter {
+	struct nursery_answer answer; /* zeros: it had another size */
+	int pidfd;                    /* owned by whoever reads it; -1: none */
+};
+
 static void
-on_queued(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd)
+on_queued(struct nursery *n, struct worker *w, struct letter *letter)
 {
-	(void)w, (void)answer, (void)pidfd;
+	(void)w, (void)letter;
 	enter(n, ASK_QUEUED, ASK_FORKED_MS);
 }
 
 /* The worker is there; what it was given is no longer ours. */
 static void
-on_forked(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd)
+on_forked(struct nursery *n, struct worker *w, struct letter *letter)
 {
-	if (!is_pidfd_of(*pidfd, answer->pid)) {
+	if (!is_pidfd_of(letter->pidfd, letter->answer.pid)) {
 		nursery_lose(n, NURSERY_NO_ANSWER);
 		return;
 	}
-	w->pid = answer->pid;
-	w->pidfd = *pidfd;
+	w->pid = letter->answer.pid;
+	w->pidfd = letter->pidfd;
 	w->born = true;
-	*pidfd = -1;
+	letter->pidfd = -1;
 	release_fds(n);
 	enter(n, ASK_FORKED, ASK_HELLO_MS);
 	n->hold_ms = clock_ms() + ASK_HOLD_MS;
@@ -252,28 +258,28 @@ on_forked(struct nursery *n, struct worker *w, const struct nursery_answer *answ
 
 /* There is no worker, nor will there be: somebody else may be asked with the same descriptors. */
 static void
-on_refused(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd)
+on_refused(struct nursery *n, struct worker *w, struct letter *letter)
 {
-	(void)w, (void)pidfd;
-	n->reason = answer->reason == NURSERY_OK ? NURSERY_NO_ANSWER : answer->reason;
+	(void)w;
+	n->reason = letter->answer.reason == NURSERY_OK ? NURSERY_NO_ANSWER : letter->answer.reason;
 	n->place++;
 	ask_somebody(n);
 }
 
 /* It was forked, but could not become what it was to be. */
 static void
-on_stillborn(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd)
+on_stillborn(struct nursery *n, struct worker *w, struct letter *letter)
 {
-	(void)w, (void)pidfd;
-	nursery_lose(n, answer->reason);
+	(void)w;
+	nursery_lose(n, letter->answer.reason);
 }
 
 static void
-on_changed(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd)
+on_changed(struct nursery *n, struct worker *w, struct letter *letter)
 {
-	(void)n, (void)pidfd;
-	if (answer->pid == w->pid)
-		worker_tell(w, answer->status);
+	(void)n;
+	if (letter->answer.pid == w->pid)
+		worker_tell(w, letter->answer.status);
 }
 
 #define STAGE(stage) (1u << (stage))
@@ -281,7 +287,7 @@ on_changed(struct nursery *n, struct worker *w, const struct nursery_answer *ans
 static const struct handler {
 	enum nursery_op op;
 	unsigned stages; /* in which it may come */
-	void (*run)(struct nursery *n, struct worker *w, const struct nursery_answer *answer, int *pidfd);
+	void (*run)(struct nursery *n, struct worker *w, struct letter *letter);
 } handlers[] = {
 	{ NURSERY_QUEUED, STAGE(ASK_SENT), on_queued },
 	{ NURSERY_FORKED, STAGE(ASK_SENT) | STAGE(ASK_QUEUED), on_forked },
@@ -322,26 +328,27 @@ take_fd(struct msghdr *message)
 	return kept;
 }
 
-/* One answer: 1, 0 when none waits, -1 when there will be none. What has another size is 1 and zeros. *ret_pidfd is owned; -1: none. */
+/* 1, 0 when none waits, -1 when there will be none. */
 static int
-receive(int connection, struct nursery_answer *ret, int *ret_pidfd)
+receive(int connection, struct letter *ret)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	} control;
-	struct iovec bytes = { ret, sizeof *ret };
+	struct iovec bytes = { &ret->answer, sizeof ret->answer };
 	struct msghdr message = {
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
 	};
+	ret->pidfd = -1;
 	ssize_t n = recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	*ret_pidfd = take_fd(&message);
+	ret->pidfd = take_fd(&message);
 	if (n == 0)
 		return -1;
-	if (n != (ssize_t)sizeof *ret || (message.msg_flags & MSG_CTRUNC))
-		*ret = (struct nursery_answer){ 0 };
+	if (n != (ssize_t)sizeof ret->answer || (message.msg_flags & MSG_CTRUNC))
+		ret->answer = (struct nursery_answer){ 0 };
 	return 1;
 }
 
@@ -364,18 +371,18 @@ on_hang_up(struct nursery *n)
 void
 nursery_serve(struct nursery *n, struct worker *w)
 {
-	struct nursery_answer answer;
+	struct letter letter;
 	int got = 1;
 	while (n->connection >= 0 && got > 0) {
-		FD_AUTO pidfd = -1;
-		got = receive(n->connection, &answer, &pidfd);
-		const struct handler *handler = got > 0 ? find(n, &answer) : NULL;
+		got = receive(n->connection, &letter);
+		const struct handler *handler = got > 0 ? find(n, &letter.answer) : NULL;
 		if (handler != NULL)
-			handler->run(n, w, &answer, &pidfd);
+			handler->run(n, w, &letter);
 		else if (got > 0)
-			on_nonsense(n, &answer);
+			on_nonsense(n, &letter.answer);
 		else if (got < 0)
 			on_hang_up(n);
+		fd_close(&letter.pidfd);
 	}
 }
 

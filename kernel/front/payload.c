@@ -54,14 +54,13 @@ write_payload(int fd, const struct environment *environment, struct err *e)
 int
 payload_make(const struct environment *environment, struct err *e)
 {
-	FD_AUTO fd = memfd_create("pupitre-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create("pupitre-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_system(e, "memfd_create");
-	if (write_payload(fd, environment, e) < 0)
-		return -1;
-	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
-		return err_system(e, "sealing a memfd");
-	int result = fd;
-	fd = -1;
-	return result;
+	int result = write_payload(fd, environment, e);
+	if (result == 0 && fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		result = err_system(e, "sealing a memfd");
+	if (result < 0)
+		fd_close(&fd);
+	return fd;
 }
