@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command `pupitre`: version, install, doctor, nursery. The kernel itself is another program, pupitre-kernel."""
+"""The command `pupitre`: version, install, doctor, nursery, capacity. The kernel is another program, pupitre-kernel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pupitre import doctor, install, version
+from pupitre.nursery import capacity
 from pupitre.nursery import cli as nursery
 
 
@@ -23,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     install.add_parser(commands)
     doctor.add_parser(commands)
     nursery.add_parser(commands)
+    capacity.add_parser(commands)
     return top
 
 

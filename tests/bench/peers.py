@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_path
+from pupitre.nursery.weigh import family, parents, watched
 
 from .wire import RawClient
 
@@ -90,31 +91,14 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def descendants(pid: int) -> list[int]:
-    """This process and all below it, itself first."""
-    return descendants_of([pid])
-
-
 def descendants_of(pids: list[int]) -> list[int]:
     """These processes and all below them, each once, parents first."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-            children.setdefault(int(after_name[1]), []).append(int(entry.name))
-    found = list(pids)
-    for one in found:
-        found.extend(children.get(one, []))
-    return list(dict.fromkeys(found))
+    return family(pids, parents())
 
 
 def workers(front: int) -> list[int]:
-    """The processes that a front watches through a pidfd, beside its parent: a worker is not always its child."""
-    found = []
-    for info in Path(f"/proc/{front}/fdinfo").glob("*"):
-        with contextlib.suppress(OSError):
-            found += [int(pid) for pid in re.findall(r"^Pid:\s+(\d+)", info.read_text(), re.M)]
-    return [pid for pid in found if pid > 0 and pid != parent(front)]
+    """The processes that a front watches: a worker is not always its child."""
+    return watched(front, {front: parent(front)})
 
 
 def parent(pid: int) -> int:

@@ -67,7 +67,7 @@ def live(bench: Bench, kind: Kind, count: int) -> Living:
         crowd.refuse_cold()
         crowd.listen()
         lost = 0
-        for step in (IMPORTS, *TEN_CELLS, *FRAME_HTML):
+        for step in (*IMPORTS, *TEN_CELLS, *FRAME_HTML):
             lost += _lost(crowd, crowd.ask(step.code, DEADLINE), FRAME in step.code)
         time.sleep(SETTLE_SECONDS)
         all_in = (before - _settled_available()) / count

@@ -15,13 +15,14 @@ CSV_ROWS = 30_000
 
 
 class Step(NamedTuple):
-    """One request: `code` is executed, or completed at its end."""
+    """One request: `code` is executed, or completed at its end. `fails`: the error that it is meant to end with."""
 
     code: str
     complete: bool = False
+    fails: str = ""
 
 
-IMPORTS = Step("import numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt")
+IMPORTS = [Step("import numpy as np"), Step("import pandas as pd"), Step("import matplotlib.pyplot as plt")]
 FRAME = "df = pd.DataFrame({'name': list('abcdefgh'), 'score': np.arange(8) * 1.5, 'group': list('xyxyxyxy')})"
 
 TEN_CELLS = [
@@ -36,7 +37,11 @@ TEN_CELLS = [
     Step("import math, random\nround(math.sqrt(sum(random.random() for _ in range(1000))), 3)"),
     Step("print('\\n'.join('*' * n for n in range(1, 6)))"),
 ]
-TRACEBACK = [Step("def inner(n):\n    return 10 / n\ndef outer(n):\n    return inner(n - 1)\nouter(1)")]
+TRACEBACK = [
+    Step(
+        "def inner(n):\n    return 10 / n\ndef outer(n):\n    return inner(n - 1)\nouter(1)", fails="ZeroDivisionError"
+    )
+]
 COMPLETION = [Step(FRAME), Step("df.gro", complete=True)]
 FRAME_HTML = [Step(f"{FRAME}\ndf")]
 PLOT = [Step("plt.plot(np.arange(20) ** 2, label='squares'); plt.title('A plot'); plt.legend(); plt.show()")]
@@ -45,19 +50,19 @@ READ_CSV = [Step(f"data = pd.read_csv({CSV!r})\ndata.groupby('group')['score'].m
 # What is added to a kernel that has just become ready, one thing each; each in a fresh kernel.
 STATES: dict[str, list[Step]] = {
     "ready": [],
-    "10 cells": [IMPORTS, *TEN_CELLS],
-    "traceback": [IMPORTS, *TRACEBACK],
-    "completion": [IMPORTS, *COMPLETION],
-    "DataFrame": [IMPORTS, *FRAME_HTML],
-    "plot": [IMPORTS, *PLOT],
-    "csv": [IMPORTS, *READ_CSV],
-    "full session": [IMPORTS, *TEN_CELLS, *TRACEBACK, *FRAME_HTML, *COMPLETION, *PLOT, *READ_CSV],
+    "10 cells": [*IMPORTS, *TEN_CELLS],
+    "traceback": [*IMPORTS, *TRACEBACK],
+    "completion": [*IMPORTS, *COMPLETION],
+    "DataFrame": [*IMPORTS, *FRAME_HTML],
+    "plot": [*IMPORTS, *PLOT],
+    "csv": [*IMPORTS, *READ_CSV],
+    "full session": [*IMPORTS, *TEN_CELLS, *TRACEBACK, *FRAME_HTML, *COMPLETION, *PLOT, *READ_CSV],
 }
 
 # The full session by stages, one after the other in the same kernel.
 STAGES: dict[str, list[Step]] = {
     "ready": [],
-    "10 cells": [IMPORTS, *TEN_CELLS],
+    "10 cells": [*IMPORTS, *TEN_CELLS],
     "traceback": TRACEBACK,
     "DataFrame": FRAME_HTML,
     "completion": COMPLETION,
