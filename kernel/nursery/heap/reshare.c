@@ -5,7 +5,7 @@
  * finds the file's.
  *
  * Between comparing a page and dropping it nothing may write to it: see remap.c. And the file must be the one that was
- * mapped: another one that user code opened at the same number would be read past its end, which is a bus error.
+ * mapped, not another one that user code has opened at the same number.
  */
 #include "heap.h"
 
@@ -22,16 +22,21 @@
 #include "base/fd.h"
 #include "maps.h"
 
-#define WINDOW ((size_t)512) /* pages that are looked at in one go */
+#define WINDOW ((size_t)512) /* pages that are looked for in one go */
+#define TEXT_SIZE ((size_t)16384)
+#define BATCH ((size_t)16) /* that are compared in one go */
 #define PAGEMAP_PRESENT ((uint64_t)1 << 63)
 #define PAGEMAP_OF_FILE ((uint64_t)1 << 61) /* or shared: not a copy of our own */
 
 static int file = -1;
 static struct stat file_then; /* what file was when it was set */
 
+/* In a mapping of its own, so that nothing stays behind, and nothing of it is among what is compared. */
 struct reshare {
 	int pagemap;
 	struct heap_reshared did;
+	uint64_t entries[WINDOW];
+	char pages[BATCH][MAPS_PAGE], text[TEXT_SIZE];
 };
 
 void
@@ -57,33 +62,45 @@ drop(struct reshare *r, uintptr_t begin, size_t first, size_t last)
 		r->did.pages += last - first;
 }
 
+/* How many of `count` pages in a row are copies of our own. */
+static size_t
+run_of_own(const uint64_t *entries, size_t count)
+{
+	size_t i = 0;
+	while (i < count && (entries[i] & PAGEMAP_PRESENT) != 0 && (entries[i] & PAGEMAP_OF_FILE) == 0)
+		i++;
+	return i;
+}
+
+/* Drop those of `count` pages, at most BATCH, that are equal to the file's. Reading is cheaper than mapping for a few pages
+ * here and there, and allocates no page tables. */
+static void
+compare(struct reshare *r, uintptr_t begin, size_t count)
+{
+	if (pread(file, r->pages, count * MAPS_PAGE, (off_t)begin) != (ssize_t)(count * MAPS_PAGE))
+		return;
+	r->did.looked_at += count;
+	for (size_t i = 0, same; i < count; i += same + 1) {
+		for (same = 0; i + same < count; same++)
+			if (memcmp(r->pages[i + same], (const char *)begin + (i + same) * MAPS_PAGE, MAPS_PAGE) != 0)
+				break;
+		drop(r, begin, i, i + same);
+	}
+}
+
 static void
 look_at(struct reshare *r, uintptr_t begin, size_t count)
 {
-	static uint64_t entries[WINDOW];
-	const char *view = MAP_FAILED;
-	size_t first = 0, last = 0; /* pages in a row that are to be dropped */
-	ssize_t size = (ssize_t)(count * sizeof *entries);
-	if (pread(r->pagemap, entries, (size_t)size, (off_t)(begin / MAPS_PAGE * sizeof *entries)) != size)
+	ssize_t size = (ssize_t)(count * sizeof *r->entries);
+	if (pread(r->pagemap, r->entries, (size_t)size, (off_t)(begin / MAPS_PAGE * sizeof *r->entries)) != size)
 		return;
-	for (size_t i = 0; i < count; i++) {
-		bool own = (entries[i] & PAGEMAP_PRESENT) != 0 && (entries[i] & PAGEMAP_OF_FILE) == 0;
-		if (own && view == MAP_FAILED)
-			view = mmap(NULL, count * MAPS_PAGE, PROT_READ, MAP_SHARED, file, (off_t)begin);
-		if (own && view == MAP_FAILED)
-			return;
-		r->did.looked_at += own;
-		bool same = own && memcmp(view + i * MAPS_PAGE, (const char *)begin + i * MAPS_PAGE, MAPS_PAGE) == 0;
-		if (same && first == last)
-			first = i;
-		else if (!same)
-			drop(r, begin, first, last);
-		first = same ? first : i;
-		last = same ? i + 1 : i;
+	size_t i = 0;
+	while (i < count) {
+		size_t own = run_of_own(r->entries + i, count - i < BATCH ? count - i : BATCH);
+		if (own > 0)
+			compare(r, begin + i * MAPS_PAGE, own);
+		i += own > 0 ? own : 1;
 	}
-	drop(r, begin, first, last);
-	if (view != MAP_FAILED)
-		munmap((void *)(uintptr_t)view, count * MAPS_PAGE);
 }
 
 static void
@@ -95,27 +112,27 @@ look_at_range(struct reshare *r, const struct maps_range *range)
 	}
 }
 
-/* "begin-end rw-p offset ... /memfd:pupitre-heap (deleted)" with the offset equal to the address. */
+/* "begin-end rw-p offset device inode ..." of the file, with the offset equal to the address. */
 static bool
 is_ours(const char *line, struct maps_range *ret)
 {
-	unsigned long begin, end, offset;
+	unsigned long begin, end, offset, inode;
 	char perms[5];
 	if (strstr(line, "/memfd:" HEAP_FILE_NAME) == NULL ||
-	    sscanf(line, "%lx-%lx %4s %lx", &begin, &end, perms, &offset) != 4)
+	    sscanf(line, "%lx-%lx %4s %lx %*s %lu", &begin, &end, perms, &offset, &inode) != 5)
 		return false;
 	*ret = (struct maps_range){ begin, end };
-	return strcmp(perms, "rw-p") == 0 && offset == begin;
+	return strcmp(perms, "rw-p") == 0 && offset == begin && inode == file_then.st_ino;
 }
 
 /* What the kernel says now, not what the template did then: user code may have unmapped some of it. */
 static void
 look_at_all(struct reshare *r, int maps)
 {
-	static char text[16384];
+	char *text = r->text;
 	size_t held = 0;
 	ssize_t n;
-	while ((n = read(maps, text + held, sizeof text - 1 - held)) > 0) {
+	while ((n = read(maps, text + held, TEXT_SIZE - 1 - held)) > 0) {
 		held += (size_t)n;
 		text[held] = '\0';
 		char *line = text;
@@ -140,7 +157,6 @@ is_file_still_ours(void)
 int
 heap_reshare(struct heap_reshared *ret, struct err *e)
 {
-	struct reshare r = { .pagemap = -1 };
 	sigset_t all, before;
 	if (file < 0)
 		return err_set(e, ERR_DENIED, "the heap is not in a file");
@@ -148,15 +164,19 @@ heap_reshare(struct heap_reshared *ret, struct err *e)
 		return err_set(e, ERR_DENIED, "user code has closed the heap's file");
 	if (heap_count_threads() != 1)
 		return err_set(e, ERR_DENIED, "there are other threads, which may write meanwhile");
-	r.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	FD_AUTO pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	FD_AUTO maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0 || maps < 0)
+		return err_system(e, "/proc/self");
+	struct reshare *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r == MAP_FAILED)
+		return err_memory(e);
+	r->pagemap = pagemap;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	if (r.pagemap >= 0 && maps >= 0)
-		look_at_all(&r, maps);
+	look_at_all(r, maps);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	fd_close(&r.pagemap);
-	fd_close(&maps);
-	*ret = r.did;
+	*ret = r->did;
+	munmap(r, sizeof *r);
 	return 0;
 }
