@@ -90,11 +90,16 @@ def move_in(start: dict[str, Any], loop: Loop) -> IPKernelApp:
 
 
 def plot_again() -> None:
-    """Tell the inline backend of matplotlib, which told a shell that is no more, about the one that is."""
+    """Matplotlib, where it is loaded, works with a shell that is no more: introduce it to the one that is."""
     backend, config = map(sys.modules.get, ("matplotlib_inline.backend_inline", "matplotlib_inline.config"))
-    if backend is not None and config is not None:
-        config.InlineBackend.clear_instance()
-        backend._enable_matplotlib_integration()
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
+    if backend is None or config is None or pyplot is None:
+        return
+    pyplot._REPL_DISPLAYHOOK = pyplot._ReplDisplayHook.NONE
+    pyplot.install_repl_displayhook()
+    config.InlineBackend.clear_instance()
+    backend.configure_inline_support.current_backend = "unset"
+    backend._enable_matplotlib_integration()
 
 
 def introduce(app: IPKernelApp, start: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ _THREAD_TURN = 0.1  # seconds that a thread waits on the link before it looks wh
 
 _real_input = builtins.input
 _real_getpass = getpass.getpass
+_newest: "list[Stdin]" = []
 
 
 class Stdin:
@@ -35,10 +36,8 @@ class Stdin:
         self._answers: list[tuple[int, bytes]] = []
 
     def install(self) -> None:
-        def input(prompt: object = "") -> str:
-            """Ask the user of the notebook for a line of text. EOFError at the end of input."""
-            return self.raw_input(prompt)
-
+        """Have input() and getpass() ask our client. The function is always the same, because C remembers it."""
+        _newest[:] = [self]
         builtins.input = input
         getpass.getpass = self.getpass
 
@@ -119,3 +118,8 @@ class Stdin:
 
 
 Ask = Callable[..., str]
+
+
+def input(prompt: object = "") -> str:
+    """Ask the user of the notebook for a line of text. EOFError at the end of input."""
+    return _newest[0].raw_input(prompt)

@@ -3,6 +3,7 @@
 user's environment, home directory or from chance, and that the template took from its own.
 """
 
+import codecs
 import gc
 import os
 import site
@@ -87,9 +88,11 @@ def _set_warnings(options: list[str]) -> None:
 
 def _set_files(encoding: str, unbuffered: bool) -> None:
     """Python's own files of descriptors 0 to 2, as two variables want them. `encoding`: CODEC:ERRORS, both optional."""
-    codec, _, errors = encoding.partition(":")
     if not encoding and not unbuffered:
         return
+    codec, _, errors = encoding.partition(":")
+    with suppress(LookupError):  # Python would not start; a kernel does
+        codec = codecs.lookup(codec).name
     for number, name in enumerate(("__stdin__", "__stdout__", "__stderr__")):
         file: TextIOWrapper = getattr(sys, name)
         if number > 0 and unbuffered:
@@ -98,7 +101,7 @@ def _set_files(encoding: str, unbuffered: bool) -> None:
             file = TextIOWrapper(raw, file.encoding, file.errors, "\n")
             file.mode = "w"  # type: ignore[misc]
             setattr(sys, name, file)
-        with suppress(LookupError):  # Python would not start; a kernel does
+        with suppress(LookupError):
             file.reconfigure(
                 encoding=codec or None,
                 errors="backslashreplace" if number == 2 else errors or ("strict" if codec else None),
