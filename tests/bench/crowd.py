@@ -27,7 +27,7 @@ from statistics import median
 import zmq
 
 from .nursery import is_born
-from .peers import OURS, PORTS, Kind, available_mb, command, descendants_of, environment, workers
+from .peers import OURS, PORTS, Kind, available_mb, command, descendants_of, environment, private_mb, workers
 from .wire import DELIMITER, NoAnswer, Signer, execute_content
 
 SHELL, IOPUB = PORTS.index("shell_port"), PORTS.index("iopub_port")
@@ -230,6 +230,13 @@ class Crowd:
             cold = sum(not is_born(process.pid) for process in self.processes.values())
             if cold:
                 raise NoAnswer(f"{cold} of {len(self.processes)} started cold")
+
+    def private_mb(self, kernel: int) -> float:
+        """Private MB of all processes of one kernel."""
+        front = self.processes[kernel].pid
+        return sum(
+            private_mb(pid) for pid in descendants_of([front, *(workers(front) if self.kind.name in OURS else [])])
+        )
 
     def pids(self) -> list[int]:
         """Every process of every kernel."""

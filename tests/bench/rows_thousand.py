@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import mean
 
 from pupitre.nursery.classroom import FRAME, FRAME_HTML, IMPORTS, TEN_CELLS, write_csv
 
@@ -21,6 +22,7 @@ CELLS_PER_SECOND = 50  # of all kernels together: of a thousand students each ru
 LOAD_SECONDS = 40.0
 CELL = "df.groupby('group')['score'].sum()"
 SETTLE_SECONDS = 5.0
+WEIGHED = 20  # kernels whose processes are looked at one by one
 PEERS = 40  # that many of a peer, which is enough for what one costs
 ALL_IN_GOAL = 6.0
 DEADLINE = 300.0
@@ -33,6 +35,7 @@ class Living:
     count: int
     answered: int
     all_in: float  # MB each
+    private: float  # MB each, of some
     burst: float  # seconds until the last of as many cells asked for at once
     p50: float  # seconds
     p99: float
@@ -71,12 +74,13 @@ def live(bench: Bench, kind: Kind, count: int) -> Living:
             lost += _lost(crowd, crowd.ask(step.code, DEADLINE), FRAME in step.code)
         time.sleep(SETTLE_SECONDS)
         all_in = (before - _settled_available()) / count
+        private = mean(crowd.private_mb(kernel) for kernel in range(0, count, max(1, count // WEIGHED)))
         load, client = _load(crowd, count)
         lost += _lost(crowd, load, True)
         burst = crowd.ask("1+1", DEADLINE)
         lost += _lost(crowd, burst, True)
         good = count - burst.missing() - len(burst.errors)
-        return Living(count, good, all_in, burst.last(), load.middle(), load.at(0.99), lost, client)
+        return Living(count, good, all_in, private, burst.last(), load.middle(), load.at(0.99), lost, client)
 
 
 def _lost(crowd: Crowd, outcome: Outcome, shows: bool) -> int:
@@ -116,8 +120,8 @@ def _results(found: dict[str, Living | str], count: int) -> list[Result]:
         return {name: Figure(None, one) if isinstance(one, str) else make(one) for name, one in found.items()}
 
     def memory(one: Living) -> Figure:
-        note = "" if one.count == count else f"(of {one.count})"
-        return Figure.of(one.all_in, "MB", note)
+        number = "" if one.count == count else f", of {one.count}"
+        return Figure.of(one.all_in, "MB", f"(private {one.private:.1f}{number})")
 
     lived = f"{count:,} live kernels, each after 10 cells and a DataFrame"
     limit = Goal.at_most(ALL_IN_GOAL, "MB", "ipykernel") if SINCE_312 else Goal.none("ipykernel")
