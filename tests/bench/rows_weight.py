@@ -60,7 +60,8 @@ def take_step(client: RawClient, step: Step) -> None:
             raise NoAnswer("does not complete df.gro")
         return
     reply = client.run(step.code, STEP_SECONDS, store_history=True)
-    if reply.content.get("ename", "") != step.fails:
+    name = reply.content.get("ename", "")  # xeus-python has more than the name in it
+    if (reply.content["status"] == "error") != bool(step.fails) or step.fails not in name:
         raise NoAnswer(f"{reply.content.get('ename')}: {reply.content.get('evalue')}")
 
 

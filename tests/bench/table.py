@@ -82,7 +82,9 @@ class Goal:
             return "-", f"missed: {ours.text}"
         if not self.peer:
             beside = figures.get(self.beside)
-            return _ratio(ours.value / beside.value if beside and beside.value else None), self._verdict(ours.value)
+            if paired_ratio is None and beside and beside.value:
+                paired_ratio = ours.value / beside.value
+            return _ratio(paired_ratio), self._verdict(ours.value)
         peer = figures.get(self.peer)
         if peer is None or not peer.value:
             return "-", f"not measured: {self.peer} {peer.text if peer else 'is not installed'}"
