@@ -135,9 +135,10 @@ def _state_result(state: str, weights: dict[str, Weights | str]) -> Result:
     }
     goal = WORKER_GOALS.get(state)
     limit = Goal.at_most(goal[SINCE_312], "MB", "ipykernel") if goal else Goal.none("ipykernel")
-    return Result(
-        "lesson", f"private memory of the worker: {state}", limit, figures, details={"state": state, "whole": whole}
-    )
+    ours, peer = whole.get(OURS[0]), whole.get("ipykernel")
+    ratio = ours / peer if ours and peer else None
+    details = {"state": state, "whole": whole}
+    return Result("lesson", f"private memory of the worker: {state}", limit, figures, ratio, details=details)
 
 
 def _figure(found: Weights | str, state: str, part: str) -> Figure:
