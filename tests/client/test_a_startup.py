@@ -146,7 +146,7 @@ def test_a_session_name(launch: Launch) -> None:
 def test_a_no_environment_of_ours_leaks(client: Client) -> None:
     """A subprocess Python must not see variables that make it a kernel."""
     names = client.evaluate("[n for n in __import__('os').environ if n.startswith(('PUPITRE', 'PYTHONHOME'))]")
-    assert set(names) <= {"PUPITRE_KERNEL_BIN", "PUPITRE_WORKER", "PUPITRE_PYTHON"}
+    assert set(names) <= {"PUPITRE_KERNEL_BIN", "PUPITRE_WORKER", "PUPITRE_PYTHON", "PUPITRE_NURSERY"}
 
 
 def test_a_descriptors_are_not_inherited(client: Client) -> None:
