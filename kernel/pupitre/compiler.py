@@ -7,6 +7,7 @@ OpenSSL for its SHA-1.)
 """
 
 import os
+from inspect import modulesbyfile
 from struct import iter_unpack
 from tempfile import gettempdir
 
@@ -48,3 +49,9 @@ class CellCompiler(CachingCompiler):
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
         return cell_name(raw_code)
+
+    def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str:
+        name: str = super().cache(transformed_code, number, raw_code)
+        # Or inspect asks all modules for each line of a traceback: seconds, where there are thousands of both.
+        modulesbyfile[name] = "__main__"
+        return name

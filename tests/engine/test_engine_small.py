@@ -101,3 +101,8 @@ def test_either_debugger_may_come_first(engine: Engine, first: str) -> None:
     finally:
         sys.modules.update(saved)
         IPython.core.debugger = sys.modules["IPython.core.debugger"]
+
+
+def test_module_of_a_cell_is_known(engine: Engine) -> None:
+    """Without it inspect asks every module in sys.modules for its file, for each line of a traceback."""
+    assert engine.result("import inspect, sys; inspect.getmodule(sys._getframe()).__name__") == "'__main__'"

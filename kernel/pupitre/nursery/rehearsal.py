@@ -5,6 +5,7 @@ Nobody sees what it prints or shows (`_pupitre` has no ends to send it to). Afte
 """
 
 import gc
+import inspect
 import json
 import linecache
 import os
@@ -182,6 +183,7 @@ def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
     shell.compile._filename_map.clear()
     for name in [name for name, entry in linecache.cache.items() if len(entry) > 1 and entry[1] is None]:
         del linecache.cache[name]  # of cells
+        inspect.modulesbyfile.pop(name, None)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)
