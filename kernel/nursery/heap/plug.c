@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define CLASS_STEP ((size_t)16)
-#define CLASSES ((size_t)32)
+#define BLOCK_LARGEST ((size_t)512)
 #define POOL_SIZE ((size_t)16 * 1024)
 
 /* struct pool_header of CPython 3.11 to 3.14 with its radix tree, the default where pointers have 64 bits. */
@@ -135,8 +135,9 @@ heap_plug(struct heap_plugged *ret, struct err *e)
 #if defined(Py_GIL_DISABLED)
 	return err_set(e, ERR_DENIED, "a free-threaded Python has another allocator");
 #endif
-	for (size_t class = 0; class < CLASSES; class ++)
-		if (plug_class((class + 1) * CLASS_STEP, &plugged, e) < 0)
+	PyType_ClearCache(); /* a child that fills a slot in use lets go of a name, and so writes to the template's string */
+	for (size_t size = CLASS_STEP; size <= BLOCK_LARGEST; size += CLASS_STEP)
+		if (plug_class(size, &plugged, e) < 0)
 			return -1;
 	if (plug_chunks(&plugged, e) < 0)
 		return -1;
