@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import resource
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,7 +25,18 @@ from statistics import median
 import zmq
 
 from .nursery import is_born
-from .peers import OURS, PORTS, Kind, available_mb, command, descendants_of, environment, private_mb, workers
+from .peers import (
+    OURS,
+    PORTS,
+    Kind,
+    available_mb,
+    command,
+    descendants_of,
+    environment,
+    free_ports,
+    private_mb,
+    workers,
+)
 from .wire import DELIMITER, NoAnswer, Signer, execute_content
 
 SHELL, IOPUB = PORTS.index("shell_port"), PORTS.index("iopub_port")
@@ -68,7 +77,7 @@ class Crowd:
         self.kind, self.count, self._home = kind, count, home
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="c", dir=home)
-        self._ports = quiet_ports(len(PORTS) * count) if kind.name in TCP_ONLY else []
+        self._ports = free_ports(len(PORTS) * count) if kind.name in TCP_ONLY else []
         self._key = uuid.uuid4().hex
         self._signer = Signer(self._key)
         allow_files(8 * count + 200)
@@ -258,20 +267,6 @@ class Crowd:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def quiet_ports(count: int) -> list[int]:
-    """Free ports of the loopback address below those that connections get: a client that tries again and again would
-    take the port that its kernel is about to bind."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: list[int] = []
-    port = random.randrange(lowest // 2, lowest - 2 * count)
-    while len(found) < count:
-        port += 1
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def allow_files(wanted: int) -> None:
