@@ -17,6 +17,7 @@ from nursery import AS_ROOT, USER, Nursery, born_in_nursery
 
 Start = Callable[..., Kernel]
 Begin = Callable[..., Nursery]
+Prepare = Callable[[Path], dict[str, Any]]
 ROOMY = ("--max-per-user", "1000", "--max-total", "2000", "--burst", "1000")
 
 
@@ -61,11 +62,16 @@ def surroundings(nursery: Nursery | None, home: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def start(directory: Path, kernels: list[Kernel]) -> Start:
-    """start(nursery, **options of Kernel): one more kernel; `cold`: it need not be the nursery's."""
+    """start(nursery, **options of Kernel): one more kernel; `cold`: it need not be the nursery's; `prepare`: called with
+    its home, for more options.
+    """
 
-    def begin(nursery: Nursery | None, *, cold: bool = False, **options: Any) -> Kernel:
+    def begin(
+        nursery: Nursery | None, *, cold: bool = False, prepare: Prepare = lambda _: {}, **options: Any
+    ) -> Kernel:
         home = directory / f"k{len(kernels)}"
         home.mkdir()
+        options |= prepare(home)
         usual = surroundings(nursery, home)
         env = {**usual.pop("env"), **(options.pop("env", None) or {})}
         kernel = Kernel(home, env=env, **{**usual, **options})

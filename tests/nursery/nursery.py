@@ -116,9 +116,13 @@ class Nursery:
         """Ask again and again until `right` (called with the status) is true. There is no event for it."""
         assert callable(right)
         end = time.monotonic() + deadline
+        found: Status | str
         while True:
-            found = self.status()
-            if right(found):
+            try:
+                found = self.status()
+            except status.Unreachable as error:  # not yet
+                found = str(error)
+            if isinstance(found, Status) and right(found):
                 return found
             assert time.monotonic() < end, self.report(f"never came to this: {what}; {found}")
 
