@@ -82,9 +82,9 @@ def test_limits_are_those_of_the_listener() -> None:
     listener = (ROOT / "kernel" / "nursery" / "listener" / "main.c").read_text()
     file = (ROOT / "packaging" / "nursery.toml").read_text()
     for name in ("max_per_user", "burst"):
-        number = re.search(rf"o->{name} = o->system \? (\d+) : 0;", listener)[1]
+        number = re.search(rf'\[OPTION_{name.upper()}\] = l->system \? "(\d+)" : "0";', listener)[1]
         assert re.search(rf"^#{name.replace('_', '-')} = {number}\b", file, re.MULTILINE)
         option = page("pupitre-nursery").partition(f'.BI --{name.replace("_", "-")} " N"')[2].partition(".TP")[0]
         assert f"Usually {number} with" in option.replace("\n", " ")
     least = re.search(r"^#min-uid = (\d+)", file, re.MULTILINE)[1]
-    assert f".min_uid = {least}," in listener
+    assert f'[OPTION_MIN_UID] = "{least}";' in listener

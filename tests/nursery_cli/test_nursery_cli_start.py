@@ -53,13 +53,14 @@ def test_options(cli: Cli) -> None:
     notebook = cli.config(NOTEBOOK, "course.ipynb")
     got = cli.started(
         *("--socket", "n.sock", "--rehearsal", notebook.name, "--import", "json,csv", "--import", "email.message"),
-        *("--max-per-user", "3", "--max-total=40", "--burst", "2", "--idle-rebuild", "0", "--log-level", "debug"),
+        *("--max-per-user", "3", "--max-total=40", "--burst", "2", "--idle-rebuild", "60", "--log-level", "debug"),
         *("--without", "plug", "--without", "thp-off,memfd"),
     )
     assert got["socket"] == str(cli.folder / "n.sock")
-    assert [got[name] for name in ("max-per-user", "max-total", "burst", "idle-rebuild")] == ["3", "40", "2", "0"]
+    assert [got[name] for name in ("max-per-user", "max-total", "burst")] == ["3", "40", "2"]
     assert got["log-level"] == "debug"
     settings = got["settings"]
+    assert settings["idle_rebuild"] == 60
     assert settings["imports"] == ["json", "csv", "email.message"]
     assert settings["rehearsal"] == str(notebook)
     assert {name for name, on in settings["tricks"].items() if not on} == {"plug", "thp_off", "memfd"}

@@ -82,8 +82,10 @@ build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
 	if (py_module != NULL)
 		py_result = PyObject_CallMethod(py_module, "build", "s", settings);
 	int failure = -1;
-	if (py_result != NULL && PyArg_ParseTuple(py_result, "UO!", &py_fingerprint, &PyList_Type, &py_paths))
+	if (py_result != NULL &&
+	    PyArg_ParseTuple(py_result, "UO!L", &py_fingerprint, &PyList_Type, &py_paths, &t->idle_ms))
 		failure = watch(t, py_paths);
+	t->idle_ms *= 1000;
 	if (failure == 0) {
 		copy_text(py_fingerprint, ret);
 	} else {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,7 @@ fork_worker(struct template *t, const struct nursery_order *order, int *fds)
 		return;
 	}
 	t->live++;
+	t->renew_ms = t->idle_ms == 0 ? 0 : clock_ms() + t->idle_ms;
 	struct nursery_report report = {
 		.op = NURSERY_FORKED, .id = order->id, .pid = pid, .fork_us = microseconds_since(&begin)
 	};
@@ -174,6 +176,20 @@ reap(struct template *t)
 	}
 }
 
+/* How long poll may wait, in ms. Tells the listener, which then has another template made, when this one has been idle for long. */
+static int
+renew(struct template *t)
+{
+	if (t->renew_ms == 0)
+		return -1;
+	long long left = t->renew_ms - clock_ms();
+	if (left > 0)
+		return left < INT_MAX ? (int)left : INT_MAX;
+	t->renew_ms = 0;
+	refuse(t, 0, NURSERY_STALE, "");
+	return -1;
+}
+
 int
 template_serve(struct template *t)
 {
@@ -181,7 +197,7 @@ template_serve(struct template *t)
 	while (orders || t->live > 0) {
 		struct pollfd ready[] = { { .fd = t->signals, .events = POLLIN },
 					  { .fd = orders ? t->socket : -1, .events = POLLIN } };
-		if (poll(ready, 2, -1) < 0 && errno != EINTR)
+		if (poll(ready, 2, orders ? renew(t) : -1) < 0 && errno != EINTR)
 			return 1;
 		if (ready[0].revents != 0) {
 			struct signalfd_siginfo ignored;

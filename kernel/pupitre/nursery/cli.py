@@ -57,6 +57,7 @@ def template_settings(chosen: Settings, imports: list[str]) -> str:
             "imports": imports,
             "rehearsal": chosen.rehearsal,
             "tricks": {trick: trick not in chosen.without for trick in TRICKS},
+            "idle_rebuild": chosen.idle_rebuild,
             "log_level": chosen.log_level or "warning",
             "threads_ok": False,
         }

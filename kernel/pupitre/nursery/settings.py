@@ -244,6 +244,7 @@ class Settings:
     rehearsal: str | None = None
     log_level: str | None = None
     without: list[str] = field(default_factory=list)
+    idle_rebuild: int = 0  # seconds; 0: never
     limits: dict[str, int] = field(default_factory=dict)  # by option
     file: Path | None = None  # what was read
 
@@ -253,7 +254,7 @@ class Settings:
         return os.path.splitext(self.socket)[0] + ".home"
 
 
-LIMITS = ("min-uid", "max-per-user", "max-total", "burst", "idle-rebuild")
+LIMITS = ("min-uid", "max-per-user", "max-total", "burst")
 
 
 def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Settings:
@@ -275,6 +276,7 @@ def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Setti
         rehearsal=values.get("rehearsal"),
         log_level=values.get("log-level"),
         without=values.get("without", []),
+        idle_rebuild=values.get("idle-rebuild", 0),
         limits={name: values[name] for name in LIMITS if name in values},
         file=file if read else None,
     )

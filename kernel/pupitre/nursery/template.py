@@ -35,14 +35,16 @@ class Unfit(Exception):
     """This Python must not be forked; the text says why, in one line."""
 
 
-def build(settings_json: str) -> tuple[str, list[str]]:
+def build(settings_json: str) -> tuple[str, list[str], int]:
     """What `pupitre-template` calls. `settings_json`: an object with
 
     imports    names of modules to import; one that cannot be imported makes the template unfit
     rehearsal  path of a notebook whose code cells are run as well, or null
     tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim fork_complete; absent means true
 
-    Returns the fingerprint, one line for people, and the paths whose change makes the template stale.
+    idle_rebuild  seconds without a fork, after the first one, when another template takes over; 0: never
+
+    Returns the fingerprint, one line for people; the paths whose change makes the template stale; idle_rebuild.
     """
     settings = loads(settings_json)
     tricks = {"immortal": True, "memfd": True} | (settings.get("tricks") or {})
@@ -73,7 +75,7 @@ def build(settings_json: str) -> tuple[str, list[str]]:
         done.append("fork_complete")
     _refuse_threads()
     selftest.run(app)
-    return _fingerprint(settings, done, monotonic() - begin), _watched()
+    return _fingerprint(settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
 
 
 def _import(names: list[str]) -> None:
