@@ -31,12 +31,18 @@ int
 caller_meet(int socket, struct caller *ret)
 {
 	struct ucred who = { 0 };
-	socklen_t size = sizeof who, fd_size = sizeof ret->pidfd;
+	socklen_t size = sizeof who;
 	int result = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size);
 	*ret = (struct caller){ who.pid, who.uid, who.gid, -1 };
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &ret->pidfd, &fd_size) < 0)
-		ret->pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, who.pid, 0) : -1;
 	return result;
+}
+
+void
+caller_hold(int socket, struct caller *c)
+{
+	socklen_t size = sizeof c->pidfd;
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &c->pidfd, &size) < 0)
+		c->pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1;
 }
 
 /* The file as a string. Its size, or -errno with an empty string. */
@@ -216,6 +222,9 @@ caller_place(const struct caller *c, int socket, bool keep, struct nursery_place
 		reason = NURSERY_PLACEMENT;
 	if (reason == NURSERY_OK) /* nor did it become another meanwhile */
 		reason = compare_status(c, theirs, ours, ret);
-	/* Alive now, so its number was nobody else's, and all of this was said of it. poll passes over a descriptor of -1. */
-	return c->pidfd >= 0 && poll(&life, 1, 0) == 0 ? reason : NURSERY_PLACEMENT;
+	/* Alive now, so its number was nobody else's, and all of this was said of it. */
+	int ended;
+	while ((ended = poll(&life, 1, 0)) < 0 && errno == EINTR)
+		continue;
+	return c->pidfd >= 0 && ended == 0 ? reason : NURSERY_PLACEMENT;
 }

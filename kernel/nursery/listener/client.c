@@ -203,25 +203,27 @@ front_ready(struct listener *l, struct watch *w)
 	release(l, c);
 }
 
-/* One a turn, so that those who connect delay nobody by more than that. */
-void
-client_accept(struct listener *l, struct watch *door)
+static bool
+accept_one(struct listener *l, int door)
 {
-	struct client *oldest = TAILQ_FIRST(&l->clients[CLIENT_WAITING]), *c = calloc(1, sizeof *c);
-	struct caller caller = { .pidfd = -1 };
-	FD_AUTO fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct client *oldest = TAILQ_FIRST(&l->clients[CLIENT_WAITING]), *c = NULL;
+	struct caller caller;
+	FD_AUTO fd = accept4(door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) { /* turn it away, or it wakes us for ever */
 		fd_close(&l->spare);
-		fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		fd_close(&fd);
 		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
-	if (c == NULL || fd < 0 || caller_meet(fd, &caller) < 0 ||
-	    policy_wait(&l->policy, caller.uid, 1, l->now_ms) < 0) {
-		fd_close(&caller.pidfd);
-		free(c);
-		return;
+	if (fd < 0)
+		return false;
+	if (caller_meet(fd, &caller) < 0 || policy_wait(&l->policy, caller.uid, 1, l->now_ms) < 0)
+		return true;
+	if ((c = calloc(1, sizeof *c)) == NULL) {
+		policy_wait(&l->policy, caller.uid, -1, l->now_ms);
+		return true;
 	}
+	caller_hold(fd, &caller);
 	c->front = (struct watch){ fd, front_ready };
 	c->worker = (struct watch){ -1, worker_ready };
 	c->caller = caller;
@@ -234,6 +236,15 @@ client_accept(struct listener *l, struct watch *door)
 		release(l, c);
 	else
 		front_ready(l, &c->front);
+	return true;
+}
+
+/* A few a turn, so that those who connect delay nobody by more than that. */
+void
+client_accept(struct listener *l, struct watch *door)
+{
+	for (int i = 0; i < ACCEPT_MAX && accept_one(l, door->fd); i++)
+		continue;
 }
 
 /* Users take turns: of those who wait longest, one whose user was served least recently. */

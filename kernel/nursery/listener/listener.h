@@ -43,6 +43,7 @@
 	60000 /* the longest pause before a template that died is built again; the first is 1 s, each next the double */
 #define UNFIT_MAX 3      /* in a row: no more are built until RELOAD */
 #define WAITING_MAX 1024 /* connections not yet served, of all users */
+#define ACCEPT_MAX 16    /* in a turn */
 #define FORK_TIMES 256   /* the newest, for STATUS */
 
 struct listener;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <linux/capability.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
@@ -82,16 +80,6 @@ open_door(struct listener *l, struct err *e)
 }
 
 static void
-close_door(struct listener *l)
-{
-	const char *name = strrchr(l->options[OPTION_SOCKET], '/') + 1;
-	struct stat is;
-	if (lstat(name, &is) == 0 && is.st_dev == l->door_dev && is.st_ino == l->door_ino)
-		unlink(name);
-	watch_close(l, &l->door);
-}
-
-static void
 take_signals(struct listener *l, struct watch *w)
 {
 	struct signalfd_siginfo info;
@@ -115,8 +103,6 @@ pass(int signum)
 static int
 prepare(struct listener *l, struct err *e)
 {
-	struct __user_cap_header_struct self = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	static const struct __user_cap_data_struct nothing[_LINUX_CAPABILITY_U32S_3];
 	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 	sigset_t set;
 	int null;
@@ -131,8 +117,6 @@ prepare(struct listener *l, struct err *e)
 	for (size_t i = 0; i < COUNT(taken); i++)
 		sigaddset(&set, taken[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	if (geteuid() != 0) /* a session may have given us some, and workers would have them */
-		syscall(SYS_capset, &self, nothing);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->signals = (struct watch){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), take_signals };
@@ -154,7 +138,11 @@ parse(struct listener *l, char **argv)
 						    "--settings",     "--log-level", "--min-uid", "--max-total",
 						    "--max-per-user", "--burst" };
 	static const char *const levels[] = { "quiet", "error", "warning", "info", "debug" };
+	static const char digits[] = "0123456789";
 	uint32_t *const numbers[] = { &l->min_uid, &l->policy.max_total, &l->policy.max_per_user, &l->policy.burst };
+	l->options[OPTION_LOG_LEVEL] = levels[LOG_WARNING];
+	l->options[OPTION_MIN_UID] = "1000";
+	l->options[OPTION_MAX_TOTAL] = "0";
 	for (size_t i = 0; *argv != NULL; argv++) {
 		if (strcmp(*argv, "--system") == 0 && geteuid() == 0) {
 			l->system = true;
@@ -162,19 +150,19 @@ parse(struct listener *l, char **argv)
 		}
 		for (i = 0; i < OPTIONS && strcmp(*argv, names[i]) != 0; i++)
 			continue;
-		if (i == OPTIONS || *++argv == NULL || (i < OPTION_PATHS && **argv != '/') ||
-		    (i >= OPTION_MIN_UID && (strlen(*argv) > 9 || (*argv)[strspn(*argv, "0123456789")] != '\0')))
+		if (i == OPTIONS || *++argv == NULL || (i < OPTION_PATHS && **argv != '/'))
+			return -1;
+		size_t size = strlen(*argv);
+		if (i >= OPTION_MIN_UID && (size == 0 || size > 9 || strspn(*argv, digits) != size))
 			return -1;
 		l->options[i] = *argv;
 	}
-	/* Whoever serves strangers has limits. */
-	const char *const defaults[] = { "1000", "0", l->system ? "64" : "0", l->system ? "32" : "0" };
-	for (size_t i = 0; i < COUNT(numbers); i++) {
-		const char *said = l->options[OPTION_MIN_UID + i];
-		*numbers[i] = (uint32_t)strtoul(said != NULL ? said : defaults[i], NULL, 10);
-	}
-	if (l->options[OPTION_LOG_LEVEL] == NULL)
-		l->options[OPTION_LOG_LEVEL] = levels[LOG_WARNING];
+	if (l->options[OPTION_MAX_PER_USER] == NULL) /* whoever serves strangers has limits */
+		l->options[OPTION_MAX_PER_USER] = l->system ? "64" : "0";
+	if (l->options[OPTION_BURST] == NULL)
+		l->options[OPTION_BURST] = l->system ? "32" : "0";
+	for (size_t i = 0; i < COUNT(numbers); i++)
+		*numbers[i] = (uint32_t)strtoul(l->options[OPTION_MIN_UID + i], NULL, 10);
 	for (size_t i = 0; i < COUNT(levels); i++) {
 		if (strcmp(l->options[OPTION_LOG_LEVEL], levels[i]) == 0)
 			log_init("pupitre-nursery", (enum log_level)i);
@@ -193,6 +181,7 @@ main(int argc, char **argv)
 	struct listener *l = &listener;
 	struct epoll_event event;
 	struct err e = ERR_INIT;
+	struct stat is;
 	if (argc < 1 || parse(l, argv + 1) < 0) {
 		fprintf(stderr, "pupitre-nursery is started by `pupitre nursery`; see pupitre-nursery(1)\n");
 		return EXIT_USAGE;
@@ -215,6 +204,8 @@ main(int argc, char **argv)
 		setitimer(ITIMER_REAL, &no_timer, NULL);
 	}
 	notify("STOPPING=1");
-	close_door(l);
+	const char *name = strrchr(l->options[OPTION_SOCKET], '/') + 1;
+	if (lstat(name, &is) == 0 && is.st_dev == l->door_dev && is.st_ino == l->door_ino)
+		unlink(name);
 	return 0;
 }

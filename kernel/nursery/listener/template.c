@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "listener.h"
 
@@ -22,61 +24,37 @@ become(const struct listener *l, int socket)
 {
 	const char *const *o = l->options, *home = o[OPTION_HOME];
 	const char *const arguments[] = { o[OPTION_TEMPLATE], o[OPTION_SETTINGS], NULL };
-	const char *const variables[] = { "PATH",
-					  "/usr/local/bin:/usr/bin:/bin",
-					  "",
-					  "LANG",
-					  "C.UTF-8",
-					  "",
-					  "HOME",
-					  home,
-					  "",
-					  "MPLCONFIGDIR",
-					  home,
-					  "/matplotlib",
-					  "IPYTHONDIR",
-					  home,
-					  "/ipython",
-					  "XDG_CACHE_HOME",
-					  home,
-					  "/cache",
-					  "PUPITRE_PYTHON",
-					  o[OPTION_PYTHON],
-					  "",
-					  "PUPITRE_LOG_LEVEL",
-					  o[OPTION_LOG_LEVEL],
-					  "",
-					  "OMP_NUM_THREADS",
-					  "1",
-					  "",
-					  "OPENBLAS_NUM_THREADS",
-					  "1",
-					  "",
-					  "MKL_NUM_THREADS",
-					  "1",
-					  "",
-					  "NUMEXPR_NUM_THREADS",
-					  "1",
-					  "",
-					  "BLIS_NUM_THREADS",
-					  "1",
-					  "",
-					  "VECLIB_NUM_THREADS",
-					  "1",
-					  "" };
-	char value[VARIABLE_MAX];
+	static const char *const libraries[] = { "OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB" };
+	static const char *const below_home[][2] = { { "MPLCONFIGDIR", "matplotlib" },
+						     { "IPYTHONDIR", "ipython" },
+						     { "XDG_CACHE_HOME", "cache" } };
+	struct __user_cap_header_struct self = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	static const struct __user_cap_data_struct nothing[_LINUX_CAPABILITY_U32S_3];
+	char text[VARIABLE_MAX];
 	sigset_t none;
+	if (geteuid() != 0) /* a session may have given us some, which its other processes do not have */
+		syscall(SYS_capset, &self, nothing);
 	clearenv();
-	for (size_t i = 0; i < COUNT(variables); i += 3) {
-		snprintf(value, sizeof value, "%s%s", variables[i + 1], variables[i + 2]);
-		setenv(variables[i], value, 1);
+	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	setenv("LANG", "C.UTF-8", 1);
+	setenv("HOME", home, 1);
+	setenv("PUPITRE_PYTHON", o[OPTION_PYTHON], 1);
+	setenv("PUPITRE_LOG_LEVEL", o[OPTION_LOG_LEVEL], 1);
+	for (size_t i = 0; i < COUNT(below_home); i++) {
+		snprintf(text, sizeof text, "%s/%s", home, below_home[i][1]);
+		setenv(below_home[i][0], text, 1);
+	}
+	for (size_t i = 0; i < COUNT(libraries); i++) {
+		snprintf(text, sizeof text, "%s_NUM_THREADS", libraries[i]);
+		setenv(text, "1", 1);
 	}
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && setpgid(0, 0) == 0 && setrlimit(RLIMIT_NOFILE, &l->files) == 0 &&
-	    dup2(socket, TEMPLATE_SOCKET) >= 0 && close_range(TEMPLATE_SOCKET + 1, ~0u, 0) == 0 && chdir("/") == 0)
+	    dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && dup2(socket, TEMPLATE_SOCKET) >= 0 &&
+	    close_range(TEMPLATE_SOCKET + 1, ~0u, 0) == 0 && chdir("/") == 0)
 		execv(arguments[0], (char *const *)arguments);
 	_exit(127);
 }
@@ -166,10 +144,11 @@ socket_ready(struct listener *l, struct watch *w)
 void
 template_build(struct listener *l)
 {
-	/* In a free place, else where one was unfit, else of the oldest that was replaced, who then reports no more. */
-	static const int rank[] = {
-		[NURSERY_TEMPLATE_UNFIT] = 1, [NURSERY_TEMPLATE_OLD] = 2, [NURSERY_TEMPLATE_READY] = 3
-	};
+	/* Where one was unfit, else in a free place, else in that of the oldest that was replaced, who then reports no more. */
+	static const int rank[] = { [NURSERY_TEMPLATE_UNFIT] = 0,
+				    [NURSERY_TEMPLATE_NONE] = 1,
+				    [NURSERY_TEMPLATE_OLD] = 2,
+				    [NURSERY_TEMPLATE_READY] = 3 };
 	struct template *place = l->templates;
 	int ends[2] = { -1, -1 };
 	EACH_TEMPLATE (l, t) {

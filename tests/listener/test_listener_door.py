@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The socket in the file system, the command line, the end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from listener import PYTHON, TEMPLATE, Listener, eventually, find_program, has_ended
+from messages import DEADLINE
+from people import ALICE, become
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refused_start(folder: Path, path: Path, *options: str) -> str:
+    """The one line of a listener that does not come up."""
+    command = [find_program(), "--socket", str(path), "--template", str(TEMPLATE), "--python", PYTHON]
+    command += ["--settings", str(folder), "--home", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 3 and done.stdout == ""
+    assert done.stderr.startswith("pupitre-nursery: error: ") and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("system", [False, True])
+def test_modes(folder: Path, system: bool, umask: int) -> None:
+    with Listener(folder, system=system, before=lambda: os.umask(umask) and None) as listener:
+        assert mode_of(listener.path.parent) == (0o755 if system else 0o700)
+        assert mode_of(listener.path) == (0o666 if system else 0o600)
+        assert stat.S_ISSOCK(listener.path.stat().st_mode)
+
+
+def test_keeps_a_directory_that_is_there(folder: Path) -> None:
+    (folder / "run").mkdir(mode=0o711)
+    with Listener(folder) as listener, listener.started():
+        assert mode_of(listener.path.parent) == 0o711
+
+
+@pytest.mark.parametrize("wrong", ["owner", "group", "others"])
+def test_refuses_a_directory_that_others_may_change(folder: Path, wrong: str) -> None:
+    run = folder / "run"
+    run.mkdir(mode=0o755)
+    if wrong == "owner":
+        os.chown(run, ALICE, ALICE)
+    else:
+        run.chmod(0o775 if wrong == "group" else 0o757)
+    assert "belongs to another user" in refused_start(folder, run / "s")
+    assert list(run.iterdir()) == []
+
+
+def test_refuses_what_is_no_socket(folder: Path) -> None:
+    (folder / "s").write_text("precious")
+    assert "no socket of ours" in refused_start(folder, folder / "s")
+    assert (folder / "s").read_text() == "precious"
+
+
+def test_refuses_a_link_to_a_socket(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as elsewhere:
+        elsewhere.bind(str(folder / "elsewhere"))
+        (folder / "s").symlink_to("elsewhere")
+        assert "no socket of ours" in refused_start(folder, folder / "s")
+        assert (folder / "s").is_symlink()
+
+
+def test_refuses_a_socket_of_somebody_else(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.bind(str(folder / "s"))
+        os.chown(folder / "s", ALICE, ALICE)
+        assert "no socket of ours" in refused_start(folder, folder / "s")
+        assert (folder / "s").exists()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_STREAM])
+def test_refuses_a_socket_that_somebody_listens_at(folder: Path, kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_UNIX, kind) as other:
+        other.bind(str(folder / "s"))
+        other.listen()
+        assert "already listens" in refused_start(folder, folder / "s")
+        assert (folder / "s").exists()
+
+
+def test_second_listener_leaves_the_first_alone(per_user: Listener) -> None:
+    assert "already listens" in refused_start(per_user.folder, per_user.path)
+    with per_user.started():
+        pass
+
+
+def test_comes_back_after_sigkill(folder: Path) -> None:
+    for _ in range(3):
+        with Listener(folder) as listener:
+            with listener.started():
+                pass
+            listener.process.kill()
+            listener.process.wait(DEADLINE)
+            assert listener.path.exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_removes_its_socket(folder: Path, signum: int) -> None:
+    with Listener(folder) as listener:
+        listener.process.send_signal(signum)
+        assert listener.process.wait(DEADLINE) == 0
+        assert not listener.path.exists() and listener.path.parent.exists()
+
+
+def test_removes_nobody_elses_socket(folder: Path) -> None:
+    with Listener(folder) as listener:
+        listener.path.unlink()
+        listener.path.write_text("another")
+        listener.process.terminate()
+        assert listener.process.wait(DEADLINE) == 0
+        assert listener.path.read_text() == "another"
+
+
+GOOD = {"socket": "/proc/nowhere/s", "template": "/bin/true", "python": PYTHON, "settings": "{}", "home": "/"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{name: None} for name in GOOD]
+    + [{"socket": "relative"}, {"template": "relative"}, {"python": "python3"}, {"home": ""}, {"burst": "-1"}]
+    + [{"burst": "x"}, {"burst": "1x"}, {"max-total": "4294967296"}, {"min-uid": ""}, {"what": "1"}, {"": ""}],
+    ids=str,
+)
+def test_usage(change: dict[str, str | None]) -> None:
+    options = [word for k, v in (GOOD | change).items() if v is not None for word in (f"--{k}", v)]
+    done = subprocess.run([find_program(), *options], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 2 and "pupitre nursery" in done.stderr
+
+
+def test_option_without_value() -> None:
+    done = subprocess.run([find_program(), "--socket"], capture_output=True, timeout=DEADLINE)
+    assert done.returncode == 2
+
+
+def test_only_root_serves_all(folder: Path) -> None:
+    """The command line of another says so."""
+    program = folder / "pupitre-nursery"
+    shutil.copy(find_program(), program)  # where everybody may execute it
+    options = [word for k, v in GOOD.items() for word in (f"--{k}", v)]
+    command = ["setpriv", "--reuid", str(ALICE), "--clear-groups", str(program), *options, "--system"]
+    assert subprocess.run(command, capture_output=True, timeout=DEADLINE).returncode == 2
+
+
+def test_socket_in_a_directory_of_long_name(folder: Path) -> None:
+    deep = folder / ("d" * 60) / ("e" * 60)
+    deep.parent.mkdir()
+    with Listener(folder, path=deep / "n.sock") as listener:
+        os.chdir(deep)
+        try:
+            listener.path = Path("n.sock")
+            with listener.started():
+                pass
+        finally:
+            os.chdir("/")
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_tells_systemd(folder: Path, abstract: bool) -> None:
+    name = f"@pupitre-test-{os.getpid()}" if abstract else str(folder / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.settimeout(DEADLINE)
+        notify.bind(name.replace("@", "\0") if abstract else name)
+        with Listener(folder, environment={"NOTIFY_SOCKET": name}) as listener:
+            assert notify.recv(1000).startswith(b"READY=1\nSTATUS=")
+            listener.process.terminate()
+            assert notify.recv(1000) == b"STOPPING=1"
+            assert "NOTIFY_SOCKET" not in listener.events("start")[0]["environment"]
+
+
+def test_what_a_template_is_started_with(folder: Path) -> None:
+    limits = (600, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    kept = []
+
+    def before() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        for _ in range(5):
+            fd = os.open("/etc/passwd", os.O_RDONLY)
+            os.set_inheritable(fd, True)
+            kept.append(fd)
+
+    secret = {"SECRET": "x", "LD_PRELOAD": "", "PYTHONPATH": "/x", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "7"}
+    with Listener(folder, environment=secret, before=before) as listener:
+        start = listener.events("start")[0]
+        home = str(folder)
+        assert start["environment"] == {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": home,
+            "MPLCONFIGDIR": f"{home}/matplotlib",
+            "IPYTHONDIR": f"{home}/ipython",
+            "XDG_CACHE_HOME": f"{home}/cache",
+            "PUPITRE_PYTHON": PYTHON,
+            "PUPITRE_LOG_LEVEL": "info",
+            **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB")},
+        }
+        files = start["fds"]
+        assert files["0"] == "/dev/null"
+        assert files["1"] == files["2"] == str(folder / "stderr")
+        assert files["3"].startswith("socket:")
+        assert start["open"] == ["0", "1", "2", "3"]
+        assert start["cwd"] == "/" and start["pgid"] == start["pid"]
+        assert tuple(start["nofile"]) == limits
+        assert start["ignored"] == "0000000001001000"  # SIGPIPE and SIGXFSZ, by Python itself
+        assert start["blocked"] == "0000000000000000"
+        limit = Path(f"/proc/{listener.process.pid}/limits").read_text().split("Max open files")[1].split()[0]
+        assert int(limit) == limits[1]
+
+
+def test_template_ends_when_the_listener_is_killed_while_it_builds(folder: Path) -> None:
+    os.mkfifo(folder / "slow")
+    with Listener(folder, ready=False) as listener:
+        start = eventually(lambda: listener.events("start"))[0]
+        pidfd = os.pidfd_open(start["pid"])
+        listener.process.kill()
+        assert has_ended(pidfd)
+        os.close(pidfd)
+
+
+def test_reload_by_sighup(per_user: Listener) -> None:
+    per_user.process.send_signal(signal.SIGHUP)
+    eventually(lambda: len(per_user.events("ready")) == 2)
+    eventually(lambda: [state for _, state, *_ in per_user.status().templates] == [2], "one that is ready")
+
+
+def test_serves_its_own_user(folder: Path) -> None:
+    """Without any privileges."""
+    os.chown(folder, ALICE, ALICE)
+    with Listener(folder, before=lambda: become(ALICE)) as listener:
+        assert listener.path.stat().st_uid == ALICE
+        status = Path(f"/proc/{listener.process.pid}/status").read_text()
+        assert "CapPrm:\t0000000000000000" in status
