@@ -8,6 +8,7 @@ The floor is compiled from floor.c.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -84,17 +85,26 @@ def build_floor(folder: Path) -> Kind:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports of the loopback address below those that connections get: a client that tries again and again would
-    take the port that its kernel is about to bind."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    """Free ports of the loopback address, none twice in one run, and below those that connections get: a client that
+    tries again and again would take the port that its kernel is about to bind."""
     found: list[int] = []
-    port = random.randrange(lowest // 2, lowest - 4 * count)
     while len(found) < count:
-        port += 1
+        port = next(_ports)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             found.append(port)
     return found
+
+
+def _quiet_ports() -> Iterator[int]:
+    """Ports below those of connections, from a random one on, round and round."""
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(end // 2, end)
+    first = random.randrange(len(ports))
+    return itertools.cycle([*ports[first:], *ports[:first]])
+
+
+_ports = _quiet_ports()
 
 
 def descendants_of(pids: list[int]) -> list[int]:
