@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from importlib import import_module
 from json import loads
-from time import monotonic
+from time import monotonic, process_time
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
@@ -27,7 +27,7 @@ else:
     import _nursery
 
 
-_REST_MAX = 0.05  # seconds that a cell may have to wait for the collector
+_REST_MAX = 0.05  # seconds of processor time that a cell may have to wait
 _resting = 0.0
 
 
@@ -114,12 +114,14 @@ def _settle(tricks: dict[str, bool]) -> list[str]:
 def rest() -> None:
     """In a worker, when its student pauses: give back what the last cells left. Not if that took long the last time."""
     global _resting
-    begin = monotonic()
+    begin = process_time()
     if _resting < _REST_MAX:
         gc.collect()
         _nursery.trim()
         _nursery.reshare()
-        _resting = monotonic() - begin
+        _resting = process_time() - begin
+    else:
+        _resting /= 2  # the next time but one or two
 
 
 def _did(outcome: dict[str, Any]) -> bool:
