@@ -132,7 +132,7 @@ tell_status(struct listener *l, struct client *c)
 	s.live = l->policy.kernels;
 	for (size_t i = 0; i < NURSERY_REASON_COUNT; i++)
 		s.refusals += s.refused[i] = l->refused[i];
-	EACH_TEMPLATE (l, t) {
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++) {
 		struct nursery_template_status *to = &s.templates[s.template_count];
 		*to = (struct nursery_template_status){ .pid = t->pid, .state = t->state, .python = t->python };
 		to->age_s = (uint64_t)(l->now_ms - t->since_ms) / 1000;
@@ -253,7 +253,7 @@ client_dispatch(struct listener *l)
 {
 	struct template *t = template_ready(l);
 	while ((t == NULL || t->ordered == NULL) && !TAILQ_EMPTY(&l->clients[CLIENT_QUEUED])) {
-		struct client *c, *best = NULL;
+		struct client *c, *best = TAILQ_FIRST(&l->clients[CLIENT_QUEUED]);
 		uint64_t best_turn = UINT64_MAX;
 		TAILQ_FOREACH (c, &l->clients[CLIENT_QUEUED], next) {
 			uint64_t turn = policy_user(&l->policy, c->caller.uid, l->now_ms)->turn;

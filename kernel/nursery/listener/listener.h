@@ -34,7 +34,7 @@
 #include "policy.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define EACH_TEMPLATE(l, t) for (struct template *t = (l)->templates; t < (l)->templates + NURSERY_TEMPLATES_MAX; t++)
+#define TEMPLATES_END(l) ((l)->templates + NURSERY_TEMPLATES_MAX)
 
 #define HEAR_MS 1000    /* from connecting to the request */
 #define ORDER_MS 10000  /* a template that takes longer to fork hangs */

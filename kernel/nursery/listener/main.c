@@ -125,7 +125,7 @@ prepare(struct listener *l, struct err *e)
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ l->files.rlim_max, l->files.rlim_max });
 	for (size_t i = 0; i < CLIENT_STATES; i++)
 		TAILQ_INIT(&l->clients[i]);
-	EACH_TEMPLATE (l, t)
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++)
 		t->socket.fd = -1;
 	l->now_ms = l->start_ms = clock_ms();
 	return open_door(l, e);

@@ -11,7 +11,7 @@
 struct template *
 template_ready(struct listener *l)
 {
-	EACH_TEMPLATE (l, t) {
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++) {
 		if (t->state == NURSERY_TEMPLATE_READY)
 			return t;
 	}
@@ -151,7 +151,7 @@ template_build(struct listener *l)
 				    [NURSERY_TEMPLATE_READY] = 3 };
 	struct template *place = l->templates;
 	int ends[2] = { -1, -1 };
-	EACH_TEMPLATE (l, t) {
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++) {
 		if (t->state == NURSERY_TEMPLATE_BUILDING)
 			return;
 		if (rank[t->state] < rank[place->state] || (t->state == place->state && t->since_ms < place->since_ms))
@@ -188,7 +188,7 @@ template_reap(struct listener *l)
 {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		EACH_TEMPLATE (l, t) {
+		for (struct template *t = l->templates; t < TEMPLATES_END(l); t++) {
 			if (t->pid != pid)
 				continue;
 			log_info("event=template_ended pid=%d status=%d", pid, status);
@@ -207,7 +207,7 @@ template_tick(struct listener *l)
 	long long next = LLONG_MAX;
 	if (l->build_ms != 0 && l->build_ms <= l->now_ms)
 		template_build(l);
-	EACH_TEMPLATE (l, t) {
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++) {
 		if (t->deadline_ms != 0 && t->deadline_ms <= l->now_ms) {
 			log_error("event=template_hangs pid=%d", t->pid);
 			hang_up(l, t, NURSERY_TEMPLATE_NONE);
