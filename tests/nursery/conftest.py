@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from launch import Kernel
-from nursery import AS_ROOT, USER, Nursery, born_in_nursery
+from nursery import AS_ROOT, QUICK, USER, Begin, Nursery, Prepare, Start, born_in_nursery
 
-Start = Callable[..., Kernel]
-Begin = Callable[..., Nursery]
-Prepare = Callable[[Path], dict[str, Any]]
+MODES = ["user", "system"] if AS_ROOT else ["user"]
 ROOMY = ("--max-per-user", "1000", "--max-total", "2000", "--burst", "1000")
 
 
@@ -35,14 +33,24 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", params=["user", "system"] if AS_ROOT else ["user"])
-def nursery(request: pytest.FixtureRequest) -> Iterator[Nursery]:
-    """With the usual packages and all tricks."""
+def session(*options: str, system: bool) -> Iterator[Nursery]:
     directory = short_directory()
-    running = Nursery(directory / "n", *ROOMY, system=request.param == "system")
+    running = Nursery(directory / "n", *ROOMY, *options, system=system)
     yield running
     running.close()
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=MODES)
+def nursery(request: pytest.FixtureRequest) -> Iterator[Nursery]:
+    """With the usual packages and all tricks."""
+    yield from session(system=request.param == "system")
+
+
+@pytest.fixture(scope="session", params=MODES)
+def bare(request: pytest.FixtureRequest) -> Iterator[Nursery]:
+    """With little in it, so that a new template is built in a moment: one that may be killed."""
+    yield from session(*QUICK, system=request.param == "system")
 
 
 @pytest.fixture

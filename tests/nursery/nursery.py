@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from launch import Kernel, Owner
 from procs import Process, children, family, program
@@ -27,6 +28,7 @@ USER = Owner(12345, 12345, (12345, 23456))  # somebody whom no machine knows by 
 NEIGHBOUR = Owner(12346, 12346)
 AS_ROOT = os.geteuid() == 0
 WORKER = "pupitre-template"  # the program of a worker that a nursery forked
+QUICK = ("--import", "json", "--without", "rehearse")
 COLD_WORKER = "pupitre-worker"
 
 
@@ -59,17 +61,11 @@ class Nursery:
         self.log = (directory / "nursery.log").open("a+b")
         words = [pupitre(), "nursery", "--socket", str(self.socket), "--config", str(self.configuration(directory))]
         words += ["--log-level", "info"] + (["--system"] if system else [])
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        self.process = subprocess.Popen(
-            [*prefix, *words, *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            env={**env, **(environment or {})},
-            start_new_session=True,
-        )
-        self.pid = self.process.pid
+        self.words = [*prefix, *words, *options]
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        self.environment |= environment or {}
         self.ended: list[Process] = []
+        self.again()
         if ready:
             try:
                 self.wait_ready()
@@ -83,6 +79,19 @@ class Nursery:
         file = directory / "nursery.toml"
         file.touch(0o600)
         return file
+
+    def again(self) -> None:
+        """Start it; once more, after it was killed."""
+        self.said = b""
+        self.process = subprocess.Popen(
+            self.words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=self.environment,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
 
     # -- how it is ---
 
@@ -174,6 +183,8 @@ class Nursery:
         self.ended += family(self.pid)[1:]
         self.process.kill()
         self.process.wait(STOP_DEADLINE)
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def close(self) -> None:
         left = [*self.ended, *(family(self.pid) if self.process.poll() is None else [])]
@@ -208,3 +219,9 @@ def started_cold(kernel: Kernel) -> Process:
     worker = kernel.worker
     assert program(worker.pid) == COLD_WORKER, f"not cold: {program(worker.pid)} {worker}\n{kernel.report()}"
     return worker
+
+
+# The fixtures of conftest.py.
+Start = Callable[..., Kernel]
+Begin = Callable[..., Nursery]
+Prepare = Callable[[Path], dict[str, Any]]

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Start
-from nursery import Nursery, born_in_nursery
+from nursery import Nursery, Start, born_in_nursery
 from raw import block
 
 COUNT = 300

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Begin, Prepare, Start
 from launch import Kernel
-from nursery import AS_ROOT, DEADLINE, Nursery, started_cold
+from nursery import AS_ROOT, DEADLINE, Begin, Nursery, Prepare, Start, started_cold
 from pupitre.nursery.messages import Op, TemplateState
 from raw import block
 

@@ -9,8 +9,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from nursery import AS_ROOT, Nursery, born_in_nursery
+from nursery import AS_ROOT, Nursery, Start, born_in_nursery
 from procs import Process
 from raw import block
 

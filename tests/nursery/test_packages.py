@@ -9,8 +9,7 @@ import base64
 import sys
 
 import pytest
-from conftest import Start
-from nursery import Nursery
+from nursery import Nursery, Start
 from raw import block
 
 WORK = {

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conftest import Begin, Start
+from nursery import Begin, Start
 
 HASH = "[hash('a'), id(None)]"
 
