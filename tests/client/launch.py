@@ -102,7 +102,7 @@ class Kernel:
 
     `content` and `more`: the connection file, and keys to replace in it. `file`: what follows -f instead of the file's
     path; None = no -f. `prefix`: words before the command. `before`: called when the directory is there, and the kernel
-    is not. `owner`: the user and group to run as, with groups (root only); the directory becomes theirs. `process`: more
+    is not. `owner`: user and group to run as, with groups (root only); the directory becomes theirs. `process`: more
     for subprocess.Popen. `wait`: return when it answers.
     """
 

@@ -70,7 +70,7 @@ def surroundings(nursery: Nursery | None, home: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def start(directory: Path, kernels: list[Kernel]) -> Start:
-    """start(nursery, **options of Kernel): one more kernel; `cold`: it need not be the nursery's; `prepare`: called with
+    """start(nursery, **options of Kernel): one more; `cold`: it need not be the nursery's; `prepare`: called with
     its home, for more options.
     """
 

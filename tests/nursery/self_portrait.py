@@ -198,11 +198,12 @@ def _interpreter(look):
 
     for name in (
         "path", "argv", "orig_argv", "executable", "_base_executable", "prefix", "base_prefix", "exec_prefix",
-        "base_exec_prefix", "platlibdir", "warnoptions", "_xoptions", "dont_write_bytecode", "pycache_prefix", "version",
-        "byteorder", "maxsize", "hexversion", "api_version", "platform", "abiflags", "float_repr_style", "ps1", "ps2",
-        "tracebacklimit", "copyright", "builtin_module_names", "path_hooks", "meta_path", "excepthook", "unraisablehook",
-        "breakpointhook", "displayhook", "__breakpointhook__", "__displayhook__", "__excepthook__", "stdlib_module_names",
-        "last_type", "last_value", "last_traceback", "last_exc", "exitcode",
+        "base_exec_prefix", "platlibdir", "warnoptions", "_xoptions", "dont_write_bytecode", "pycache_prefix",
+        "version", "byteorder", "maxsize", "hexversion", "api_version", "platform", "abiflags",
+        "float_repr_style", "ps1", "ps2", "tracebacklimit", "copyright", "builtin_module_names", "path_hooks",
+        "meta_path", "excepthook", "unraisablehook", "breakpointhook", "displayhook", "__breakpointhook__",
+        "__displayhook__", "__excepthook__", "stdlib_module_names", "last_type", "last_value", "last_traceback",
+        "last_exc", "exitcode",
     ):  # fmt: skip
         look(f"sys.{name}", lambda name=name: _plain(getattr(sys, name)))
     for name in dir(sys.flags):
@@ -368,11 +369,12 @@ def _ipython(look):
 
     shell = IPython.get_ipython()
     for name in (
-        "starting_dir", "home_dir", "ipython_dir", "execution_count", "autocall", "autoindent", "automagic", "colors",
-        "ast_node_interactivity", "autoawait", "cache_size", "color_info", "debug", "history_length", "pdb",
-        "logfile", "loop_runner", "quiet", "separate_in", "show_rewritten_input", "sphinxify_docstring", "wildcards_case_sensitive",
-        "xmode", "exit_now", "active_eventloop", "code_to_run", "last_execution_succeeded", "dir_stack", "tempfiles", "tempdirs",
-        "CustomTB", "call_pdb", "warn_venv", "input_transformers_post", "ast_transformers", "keepkernel_on_exit", "mime_renderers",
+        "starting_dir", "home_dir", "ipython_dir", "execution_count", "autocall", "autoindent", "automagic",
+        "colors", "ast_node_interactivity", "autoawait", "cache_size", "color_info", "debug", "history_length",
+        "pdb", "logfile", "loop_runner", "quiet", "separate_in", "show_rewritten_input", "sphinxify_docstring",
+        "wildcards_case_sensitive", "xmode", "exit_now", "active_eventloop", "code_to_run",
+        "last_execution_succeeded", "dir_stack", "tempfiles", "tempdirs", "CustomTB", "call_pdb", "warn_venv",
+        "input_transformers_post", "ast_transformers", "keepkernel_on_exit", "mime_renderers",
     ):  # fmt: skip
         look(f"shell.{name}", lambda name=name: _plain(getattr(shell, name)))
     look("shell.banner", lambda: shell.banner.partition("Tip: ")[0])

@@ -43,7 +43,7 @@ MAY_DIFFER = {f"status {name}": reason for name, reason in MAY_DIFFER.items()} |
     "exe": "the program that was executed is the template's",
     "cmdline": "the arguments of the program that was executed",
     "environ": "what was given to the program that was executed; os.environ, getenv and subprocesses see the user's",
-    "prctl parent's death": "by it a stopped worker wakes up and ends with its front; in a nursery the listener sees to that",
+    "prctl parent's death": "by it a stopped worker ends with its front; in a nursery the listener sees to that",
     "handler 62": "ours: Python did not see it being installed, and in a cold start it was there before Python",
     "handler 63": "as handler 62",
     "sys.builtin_module_names": "the template has one more, _nursery",
@@ -52,7 +52,7 @@ MAY_DIFFER = {f"status {name}": reason for name, reason in MAY_DIFFER.items()} |
     "matplotlib.pyplot interactive": "the inline backend is at work already; compared again after a figure",
     "descriptors of the nursery": "the memfd under the template's heap, sealed; see test_kept_apart.py",
     "atexit": "packages that were imported already have registered theirs",
-    "sys.flags.utf8_mode": "a flag; in the C locale Python turns it on, and the encodings, compared, are UTF-8 either way",
+    "sys.flags.utf8_mode": "in the C locale Python turns it on; the encodings, compared, are UTF-8 either way",
     "gc.get_freeze_count": "frozen objects are not looked at by the collector, and stay shared",
     "autogroup": "a number that is new with each session; its nice value is compared by itself",
 }
@@ -234,14 +234,14 @@ def user_site(home: Path) -> Options:
 
 
 ANYBODY: list[Callable[[Path], Options]] = [
-    plain, buffered, stream_encoding, python_path, time_zone, language, no_language, umask, nice, limits, address_space, affinity, idle_class,
-    out_of_memory_score, core_filter, ipython_directory, configuration, startup_file, python_startup, options_of_ipython,
-    directories, matplotlib_directory, warnings_on, odd_environment, no_home, virtual_signals,
-    locked_memory, timer_slack, quiet_front, user_site,
+    plain, buffered, stream_encoding, python_path, time_zone, language, no_language, umask, nice, limits,
+    address_space, affinity, idle_class, out_of_memory_score, core_filter, ipython_directory, configuration,
+    startup_file, python_startup, options_of_ipython, directories, matplotlib_directory, warnings_on,
+    odd_environment, no_home, virtual_signals, locked_memory, timer_slack, quiet_front, user_site,
 ]  # fmt: skip
 SOMEBODY: list[Callable[[Path], Options]] = [
-    plain, umask, nice, limits, affinity, idle_class, out_of_memory_score, core_filter, configuration, directories, no_home,
-    locked_memory, groups, neighbour,
+    plain, umask, nice, limits, affinity, idle_class, out_of_memory_score, core_filter, configuration,
+    directories, no_home, locked_memory, groups, neighbour,
 ]  # fmt: skip
 
 
@@ -290,7 +290,8 @@ def differences(cold: dict[str, Any], warm: dict[str, Any]) -> list[str]:
         if name in MAY_HAVE_MORE and warm[name][len(warm[name]) - len(cold[name]) :] == cold[name]:
             continue
         found.append(
-            f"{name}:\n  cold {shorten(cold.get(name), warm.get(name))}\n  warm {shorten(warm.get(name), cold.get(name))}"
+            f"{name}:\n  cold {shorten(cold.get(name), warm.get(name))}\n"
+            f"  warm {shorten(warm.get(name), cold.get(name))}"
         )
     return found
 

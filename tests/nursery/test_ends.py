@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whoever dies at whatever moment of a launch: the kernel answers, started cold if need be, and nobody is left behind."""
+"""Whoever dies at whatever moment of a launch: the kernel answers, if need be started cold; nobody is left behind."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from procs import Process
 from raw import block
 
 COUNT = 50
-# Canaries end in letters, so that a search for their beginning can tell whose they are. Its reverse is what searches carry.
+# Canaries end in letters: a search for their beginning can tell whose they are. Its reverse is what searches carry.
 SEARCH = block("""
     def search(nigeb):
         import re
@@ -158,7 +158,7 @@ if AS_ROOT:
 
     @only_system
     def test_kept_apart_users_may_not_look(nursery: Nursery, start: Start) -> None:
-        """In a nursery for all: a worker is its user's, root's to others; template and listener are nobody's business."""
+        """In a nursery for all: a worker is its user's, root's to others; template and listener are nobody's."""
         kernel = start(nursery)
         root = start(nursery, owner=None, cold=True)
         client = kernel.client()
