@@ -36,8 +36,8 @@ enum nursery_op {
 	NURSERY_CHANGED = 19, /* status as waitpid gives it with WUNTRACED and WCONTINUED; the last one is the end */
 	NURSERY_DONE = 20,
 	/* from a template */
-	NURSERY_READY = 32, /* it can fork */
-	NURSERY_UNFIT = 33, /* it will never fork: text says why; it ends */
+	NURSERY_READY = 32,  /* it can fork */
+	NURSERY_UNFIT = 33,  /* it will never fork: text says why; it ends */
 	NURSERY_FAILED = 34, /* it did not fork this time: reason */
 	/* to a template */
 	NURSERY_FORK = 48,
@@ -46,29 +46,29 @@ enum nursery_op {
 /* Why not. Each has a sentence in nursery/reasons.c. */
 enum nursery_reason {
 	NURSERY_OK = 0,
-	NURSERY_BAD_REQUEST,    /* malformed */
-	NURSERY_BAD_BUILD,      /* another version of Pupitre */
-	NURSERY_NOT_ALLOWED,    /* this uid may not */
-	NURSERY_TOO_MANY,       /* the user has as many workers, or asks as often, as is allowed */
-	NURSERY_FULL,           /* the machine-wide limit */
-	NURSERY_NOT_READY,      /* no template yet, or none any more */
+	NURSERY_BAD_REQUEST, /* malformed */
+	NURSERY_BAD_BUILD,   /* another version of Pupitre */
+	NURSERY_NOT_ALLOWED, /* this uid may not */
+	NURSERY_TOO_MANY,    /* the user has as many workers, or asks as often, as is allowed */
+	NURSERY_FULL,        /* the machine-wide limit */
+	NURSERY_NOT_READY,   /* no template yet, or none any more */
 	NURSERY_DRAINING,
-	NURSERY_OTHER_PYTHON,   /* the caller wants another interpreter or virtual environment */
-	NURSERY_STALE,          /* packages changed since the template was built */
-	NURSERY_THREADS,        /* the template has more than one thread */
-	NURSERY_NO_MEMORY,      /* fork failed */
+	NURSERY_OTHER_PYTHON, /* the caller wants another interpreter or virtual environment */
+	NURSERY_STALE,        /* packages changed since the template was built */
+	NURSERY_THREADS,      /* the template has more than one thread */
+	NURSERY_NO_MEMORY,    /* fork failed */
 	NURSERY_OTHER_NAMESPACE,
-	NURSERY_OTHER_LABEL,    /* LSM label */
-	NURSERY_SECCOMP,        /* the caller is under a seccomp filter */
-	NURSERY_NO_NEW_PRIVS,   /* the caller's differs from ours */
-	NURSERY_OTHER_ROOT,     /* chroot */
-	NURSERY_GROUPS,         /* more supplementary groups than an order can carry */
-	NURSERY_CGROUP,         /* the caller's cgroup cannot be joined */
-	NURSERY_PLACEMENT,      /* something else about the caller cannot be reproduced, or it went away */
-	NURSERY_ENVIRONMENT,    /* found by the front: the environment would change the interpreter itself */
+	NURSERY_OTHER_LABEL,  /* LSM label */
+	NURSERY_SECCOMP,      /* the caller is under a seccomp filter */
+	NURSERY_NO_NEW_PRIVS, /* the caller's differs from ours */
+	NURSERY_OTHER_ROOT,   /* chroot */
+	NURSERY_GROUPS,       /* more supplementary groups than an order can carry */
+	NURSERY_CGROUP,       /* the caller's cgroup cannot be joined */
+	NURSERY_PLACEMENT,    /* something else about the caller cannot be reproduced, or it went away */
+	NURSERY_ENVIRONMENT,  /* found by the front: the environment would change the interpreter itself */
 	NURSERY_TEMPLATE_DIED,
-	NURSERY_NO_NURSERY,     /* found by the front: nobody listens */
-	NURSERY_NO_ANSWER,      /* found by the front: a deadline passed, or the worker ended before it said hello */
+	NURSERY_NO_NURSERY, /* found by the front: nobody listens */
+	NURSERY_NO_ANSWER,  /* found by the front: a deadline passed, or the worker ended before it said hello */
 	NURSERY_REASON_COUNT
 };
 
@@ -100,8 +100,8 @@ enum nursery_fd {
 	NURSERY_FD_SHARED,   /* 5 */
 	NURSERY_FD_LIFELINE, /* 6 */
 	NURSERY_FD_CRASH,    /* 7 */
-	NURSERY_FD_PAYLOAD,  /* sealed memfd, struct nursery_payload; only the worker reads it, after it dropped privileges */
-	NURSERY_FD_CWD,      /* the caller's working directory, O_PATH */
+	NURSERY_FD_PAYLOAD, /* sealed memfd, struct nursery_payload; only the worker reads it, after it dropped privileges */
+	NURSERY_FD_CWD, /* the caller's working directory, O_PATH */
 	NURSERY_FD_COUNT
 };
 
@@ -148,18 +148,19 @@ struct nursery_payload {
 struct nursery_placement {
 	uint32_t uid, gid;
 	uint32_t group_count, groups[NURSERY_GROUPS_MAX];
-	uint64_t limits[NURSERY_LIMITS][2];  /* soft, hard, by RLIMIT_ number */
+	uint64_t limits[NURSERY_LIMITS][2]; /* soft, hard, by RLIMIT_ number */
 	int32_t nice, oom_score_adj;
-	int32_t policy, priority;            /* sched_setscheduler */
-	int32_t ioprio;                      /* ioprio_get */
-	uint32_t loginuid;                   /* (uint32_t)-1: none */
-	uint64_t timer_slack_ns;             /* 0: leave */
+	int32_t policy, priority; /* sched_setscheduler */
+	int32_t ioprio;           /* ioprio_get */
+	uint32_t loginuid;        /* (uint32_t)-1: none */
+	uint64_t timer_slack_ns;  /* 0: leave */
 	uint32_t coredump_filter;
 	uint32_t personality;
 	uint64_t cpus[NURSERY_CPUS / 64];
-	uint64_t cap_bounding;               /* CapBnd of the caller's /proc/PID/status; its other capability sets must be empty unless it is root's */
-	uint32_t cgroup_count;               /* descriptors of cgroup.procs files, open for writing, after the NURSERY_FD_COUNT */
-	uint32_t keep_identity;              /* per-user mode: uid, gid and groups are ours already; change nothing of them */
+	uint64_t
+		cap_bounding; /* CapBnd of the caller's /proc/PID/status; its other capability sets must be empty unless it is root's */
+	uint32_t cgroup_count;  /* descriptors of cgroup.procs files, open for writing, after the NURSERY_FD_COUNT */
+	uint32_t keep_identity; /* per-user mode: uid, gid and groups are ours already; change nothing of them */
 };
 
 struct nursery_order {
@@ -194,7 +195,13 @@ struct nursery_template_status {
 	char text[NURSERY_TEXT_SIZE]; /* as in the report */
 };
 
-enum nursery_template_state { NURSERY_TEMPLATE_NONE, NURSERY_TEMPLATE_BUILDING, NURSERY_TEMPLATE_READY, NURSERY_TEMPLATE_OLD, NURSERY_TEMPLATE_UNFIT };
+enum nursery_template_state {
+	NURSERY_TEMPLATE_NONE,
+	NURSERY_TEMPLATE_BUILDING,
+	NURSERY_TEMPLATE_READY,
+	NURSERY_TEMPLATE_OLD,
+	NURSERY_TEMPLATE_UNFIT
+};
 
 struct nursery_status {
 	uint32_t magic;
@@ -203,7 +210,7 @@ struct nursery_status {
 	int32_t pid;
 	uint32_t draining, per_user, template_count;
 	uint64_t uptime_s, forks, refusals, live;
-	uint32_t fork_p50_us, fork_p95_us; /* of the newest 256 */
+	uint32_t fork_p50_us, fork_p95_us;      /* of the newest 256 */
 	uint64_t refused[NURSERY_REASON_COUNT]; /* by reason */
 	struct nursery_template_status templates[NURSERY_TEMPLATES_MAX];
 };
