@@ -7,6 +7,7 @@ import ctypes
 import os
 import pickle
 import select
+import signal
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from messages import DEADLINE
 
 ALICE, BOB = 12345, 12346
-PR_SET_DUMPABLE = 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,6 +46,7 @@ class Other:
             os.close(self._go)
             try:
                 change()
+                must(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
                 answer: Any = (True, act(lambda: os.read(go, 1) and None))
             except BaseException:
                 answer = (False, traceback.format_exc())

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,51 @@ def test_descriptors_that_linger(system: Listener, read: bool) -> None:
         assert run_as(BOB, lambda: system.front().start().pid > 0)
     attacker.go()
     attacker.result()
+
+
+@pytest.fixture
+def deaf(folder: Path) -> Iterator[Path]:
+    """A file that is never closed to the end."""
+    mount = folder / "deaf"
+    mount.mkdir()
+    command = ["/usr/bin/python3", str(Path(__file__).with_name("deaf_fuse.py")), str(mount)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdout.readline() == b"mounted\n"
+        yield mount / "file"
+        server.kill()
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def send_deaf(path: Path, deaf: Path) -> None:
+    """From another process, which waits for it itself when it closes it."""
+    if os.fork() == 0:
+        with contextlib.suppress(BaseException):
+            become(ALICE)
+            file = os.open(deaf, os.O_RDONLY)
+            with Front(path) as front, descriptors() as whole:
+                front.request(fds=[file, *whole[1:]])
+                front.refusal()
+        os._exit(0)
+
+
+def test_descriptors_that_are_never_closed(deaf: Path, folder: Path) -> None:
+    """Closing a file of FUSE waits for its server, who may be anybody: somebody else does it."""
+
+    def someone_is_served(listener: Listener) -> bool:
+        return run_as(BOB, lambda: listener.front().start().pid > 0)
+
+    with Listener(folder, system=True) as listener:
+        for _ in range(3):
+            send_deaf(listener.path, deaf)
+        eventually(Path(f"{deaf.parent}.closed").exists)
+        eventually(lambda: listener.status().refused.get("BAD_REQUEST"))
+        assert someone_is_served(listener)
+        assert run_as(ALICE, lambda: hung_up(listener.front()))
+        listener.process.kill()
+        listener.process.wait(DEADLINE)
+        # Who closes it is still there, and has the old socket open; the next listener is not impressed.
+        with Listener(folder, system=True) as another:
+            assert someone_is_served(another)
 
 
 def test_says_nothing(per_user: Listener) -> None:

@@ -64,7 +64,14 @@ open_door(struct listener *l, struct err *e)
 		FD_AUTO fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (!S_ISSOCK(is.st_mode) || is.st_uid != geteuid())
 			return err_set(e, ERR_DENIED, "%.150s is there already and no socket of ours", path);
-		if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno != ECONNREFUSED)
+		struct ucred who = { 0 };
+		socklen_t size = sizeof who;
+		bool connects = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+		bool refused = !connects && errno == ECONNREFUSED;
+		/* The socket of one that was killed stays open as long as what it left to close_elsewhere does. */
+		if (connects && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
+			refused = kill(who.pid, 0) < 0 && errno == ESRCH;
+		if (!refused)
 			return err_set(e, ERR_DENIED, "somebody already listens at %.150s", path);
 		unlink(name);
 	}
