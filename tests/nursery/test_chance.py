@@ -14,7 +14,7 @@ DRAW = block("""
     def draw():
         import multiprocessing, os, random, secrets, ssl, tempfile, uuid
         import numpy as np, pandas as pd, scipy.stats, sklearn.utils
-        frame = pd.DataFrame({'a': range(10**6)})
+        frame = pd.DataFrame({'a': range(10**5)})
         with tempfile.NamedTemporaryFile() as file:
             name = file.name
         place = tempfile.mkdtemp()
@@ -49,8 +49,10 @@ DRAW = block("""
 
 @pytest.mark.timeout(300)
 def test_chance_is_distinct_in_300_kernels(nursery: Nursery, start: Start) -> None:
+    """Of 300 of a user's; of the 60 that root starts for another one, too, where the same code does it."""
     drawn: dict[str, list[str]] = {}
-    for _ in range(COUNT // AT_ONCE):
+    count = 2 * AT_ONCE if nursery.system else COUNT
+    for _ in range(count // AT_ONCE):
         together = [start(nursery, wait=False, cold=True) for _ in range(AT_ONCE)]
         for kernel in together:
             client = kernel.client()
@@ -61,7 +63,7 @@ def test_chance_is_distinct_in_300_kernels(nursery: Nursery, start: Start) -> No
         for kernel in together:
             kernel.close()
     distinct = {name: len(set(values)) for name, values in drawn.items()}
-    assert distinct == dict.fromkeys(distinct, COUNT)
+    assert distinct == dict.fromkeys(distinct, count)
 
 
 def test_chance_can_be_fixed(nursery: Nursery, start: Start) -> None:
