@@ -21,7 +21,7 @@ STARTING = 25  # kernels that start at the same time; the stampede is another ro
 CELLS_PER_SECOND = 50  # of all kernels together: of a thousand students each runs one in 20 s
 LOAD_SECONDS = 40.0
 CELL = "df.groupby('group')['score'].sum()"
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS, SETTLE_EACH = 5.0, 0.02  # kernels that come to rest tidy up, all of them at once
 WEIGHED = 20  # kernels whose processes are looked at one by one
 PEERS = 40  # that many of a peer, which is enough for what one costs
 ALL_IN_GOAL = 6.0
@@ -72,7 +72,7 @@ def live(bench: Bench, kind: Kind, count: int) -> Living:
         lost = 0
         for step in (*IMPORTS, *TEN_CELLS, *FRAME_HTML):
             lost += _lost(crowd, crowd.ask(step.code, DEADLINE), FRAME in step.code)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS + SETTLE_EACH * count)
         all_in = (before - _settled_available()) / count
         private = mean(crowd.private_mb(kernel) for kernel in range(0, count, max(1, count // WEIGHED)))
         load, client = _load(crowd, count)
