@@ -40,6 +40,7 @@ from .peers import (
 from .wire import DELIMITER, NoAnswer, Signer, execute_content
 
 SHELL, IOPUB = PORTS.index("shell_port"), PORTS.index("iopub_port")
+RUNTIME = "/dev/shm"  # sockets and connection files lie in memory, as below XDG_RUNTIME_DIR
 LOOK_MS = 2  # how often the client looks for new sockets while kernels start
 SPARE_MB = 2000  # of memory, which a crowd leaves to the rest of the machine
 END_SECONDS = 30.0
@@ -76,7 +77,9 @@ class Crowd:
     def __init__(self, kind: Kind, home: Path, count: int) -> None:
         self.kind, self.count, self._home = kind, count, home
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="c", dir=home)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="pupitre-", dir=RUNTIME if os.access(RUNTIME, os.W_OK) else home
+        )
         self._ports = free_ports(len(PORTS) * count) if kind.name in TCP_ONLY else []
         self._key = uuid.uuid4().hex
         self._signer = Signer(self._key)
