@@ -101,7 +101,13 @@ static const struct rule {
 	{ "BLIS_*_THREADS", is_not_one },
 	{ "VECLIB_*_THREADS", is_not_one },
 	{ "OPENBLAS_CORETYPE", is_any },
-	{ "NPY_*_CPU_FEATURES", is_any },
+	/* Read by packages while they are imported. */
+	{ "KMP_*", is_any },
+	{ "NPY_*", is_any },
+	{ "NUMPY_*", is_any },
+	{ "PANDAS_*", is_any },
+	{ "SCIPY_*", is_any },
+	{ "MPL_IGNORE_SYSTEM_FONTS", is_any },
 	/* Another program than the one that the nursery stands for. */
 	{ "PUPITRE_WORKER", is_any },
 };

@@ -262,6 +262,10 @@ on_refused(struct nursery *n, struct worker *w, struct letter *letter)
 {
 	(void)w;
 	n->reason = letter->answer.reason == NURSERY_OK ? NURSERY_NO_ANSWER : letter->answer.reason;
+	if (n->reason == NURSERY_TEMPLATE_DIED) { /* perhaps after it forked: nobody else may get these descriptors */
+		nursery_lose(n, n->reason);
+		return;
+	}
 	n->place++;
 	ask_somebody(n);
 }

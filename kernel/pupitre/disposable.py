@@ -8,7 +8,7 @@ For completion in workers that a template forked: jedi touches ten megabytes of 
 import os
 import signal
 from collections.abc import Callable
-from select import select
+from select import POLLIN, poll
 from time import monotonic
 from typing import Any
 
@@ -16,7 +16,7 @@ from .jsonout import encode
 
 Answer = dict[str, Any]
 
-_SECONDS = 2.0
+_SECONDS = 10.0  # more than anybody waits for a completion
 _RESIDENT_MAX = 400 << 20  # bytes; forking more takes longer than it saves
 
 enabled = False
@@ -31,13 +31,19 @@ def ask(function: Callable[..., Answer], *args: Any) -> Answer | bytes:
 
 def _is_small() -> bool:
     """Whether a fork is cheap, and safe: there is one thread, of anybody's."""
-    with open("/proc/self/stat", "rb", buffering=0) as file:
-        fields = file.read(2048).rpartition(b")")[2].split()
+    try:
+        with open("/proc/self/stat", "rb", buffering=0) as file:
+            fields = file.read(2048).rpartition(b")")[2].split()
+    except OSError:
+        return False
     return int(fields[17]) == 1 and int(fields[21]) * 4096 < _RESIDENT_MAX
 
 
 def _ask_child(function: Callable[..., Answer], args: tuple[Any, ...]) -> bytes | None:
-    reader, writer = os.pipe()
+    try:
+        reader, writer = os.pipe()
+    except OSError:
+        return None
     try:
         pid = os.fork()
     except OSError:
@@ -72,7 +78,9 @@ def _read(reader: int) -> bytes | None:
     """Everything up to its end; None when that does not come in time."""
     until = monotonic() + _SECONDS
     chunks: list[bytes] = []
-    while select([reader], [], [], max(0.0, until - monotonic()))[0]:
+    ready = poll()
+    ready.register(reader, POLLIN)
+    while ready.poll(max(0.0, until - monotonic()) * 1000):
         chunk = os.read(reader, 65536)
         if not chunk:
             return b"".join(chunks)

@@ -23,6 +23,9 @@
  * or at least before the imports; inherited by children. 0, or -1 when this C library has no such knobs. */
 int heap_tune_malloc(void);
 
+/* In a worker: arrays that come and go are kept for the next one, as malloc would have learned by itself, until heap_trim. */
+void heap_tune_worker(void);
+
 /* Keep khugepaged from collapsing a child's few private pages into a huge one that is all its own. Inherited. 0, or -1. */
 int heap_refuse_huge_pages(struct err *e);
 

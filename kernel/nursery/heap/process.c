@@ -18,6 +18,7 @@
 
 /* glibc moves the threshold up to 32 MiB as large blocks are freed, unless it was set; what lies below it fragments the
  * heap, and a hole that a child fills is a copied page. */
+#define WORKER_LARGE (32 << 20) /* as far as malloc goes by itself */
 #define LARGE (128 * 1024)
 #define TOP_PAD (64 * 1024)
 #define DIRECTORY_LINKS 2 /* of /proc/self/task itself; one more for each thread */
@@ -44,6 +45,17 @@ heap_tune_malloc(void)
 	return done ? 0 : -1;
 #else
 	return -1;
+#endif
+}
+
+void
+heap_tune_worker(void)
+{
+#ifdef __GLIBC__
+	if (heap_refuse_sanitizer(NULL) < 0)
+		return;
+	mallopt(M_MMAP_THRESHOLD, WORKER_LARGE);
+	mallopt(M_TRIM_THRESHOLD, 2 * WORKER_LARGE);
 #endif
 }
 

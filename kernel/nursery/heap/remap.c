@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The file is as large as the address space and sparse: a page lies in it where it lies in memory. So what is adjacent stays
- * one mapping, and a block that realloc grows with mremap never reaches past the end of the file.
+ * The file has no holes and ends where the last piece does: a look at a page of a hole, or past the end of a larger file, would take
+ * memory that belongs to nobody and that no worker's end gives back. So what a worker maps of it, it can map and no more. A block that
+ * realloc grows with mremap may reach into the piece behind it, whose pages it then has copies of; malloc promises nothing of
+ * them. The heap proper, with the lowest addresses, comes last and is larger than such a block grows.
  *
  * Between copying a piece and replacing it, nothing may write to it. There is one thread, signals are blocked, the stack is
  * not among the pieces, and all variables are on the stack or in a shared mapping, which is not among them either.
@@ -26,7 +28,7 @@
 #define RANGES_MAX ((size_t)8192)
 #define PAGES_MAX ((size_t)1 << 22) /* of a mapping: 16 GiB */
 #define TEXT_SIZE ((size_t)16 << 20)
-#define FILE_SIZE ((off_t)1 << 47) /* all addresses of a process */
+#define FILE_MAX ((rlim_t)1 << 36) /* bytes; far more than a heap that is worth forking */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 #ifndef MFD_NOEXEC_SEAL
@@ -38,6 +40,7 @@
 
 struct remap {
 	int file, pagemap;
+	off_t end; /* bytes of the file so far */
 	struct heap_remapped did;
 	struct maps_range ranges[RANGES_MAX];
 	bool wanted[PAGES_MAX]; /* pages of one mapping that hold something */
@@ -80,10 +83,10 @@ piece_of(const bool *wanted, size_t count)
 }
 
 static int
-copy_pages(const struct remap *m, uintptr_t begin, size_t pages, struct err *e)
+copy_pages(const struct remap *m, uintptr_t begin, size_t pages, off_t offset, struct err *e)
 {
 	for (size_t done = 0, size = pages * MAPS_PAGE; done < size;) {
-		ssize_t n = pwrite(m->file, (const char *)begin + done, size - done, (off_t)(begin + done));
+		ssize_t n = pwrite(m->file, (const char *)begin + done, size - done, offset + (off_t)done);
 		if (n <= 0)
 			return err_system(e, "writing %zu bytes of the heap to a memfd", size - done);
 		done += (size_t)n;
@@ -94,9 +97,9 @@ copy_pages(const struct remap *m, uintptr_t begin, size_t pages, struct err *e)
 /* A mapping of the piece for nobody to use. While somebody else maps a page, tools that tell private from shared memory see
  * it as shared in a child; the template itself has let go of nearly all of them. Children do not inherit it. */
 static void
-keep_shared(const struct remap *m, uintptr_t begin, const bool *wanted, size_t count)
+keep_shared(const struct remap *m, const bool *wanted, size_t count)
 {
-	char *view = mmap(NULL, count * MAPS_PAGE, PROT_READ, MAP_PRIVATE, m->file, (off_t)begin);
+	char *view = mmap(NULL, count * MAPS_PAGE, PROT_READ, MAP_PRIVATE, m->file, m->end);
 	if (view == MAP_FAILED)
 		return;
 	madvise(view, count * MAPS_PAGE, MADV_DONTFORK);
@@ -110,23 +113,20 @@ keep_shared(const struct remap *m, uintptr_t begin, const bool *wanted, size_t c
 static int
 replace_piece(struct remap *m, uintptr_t begin, const bool *wanted, size_t count, struct err *e)
 {
-	size_t size = count * MAPS_PAGE, held = 0;
-	for (size_t i = 0, run; i < count; i += run) {
-		run = run_of(wanted + i, count - i);
-		if (wanted[i] && copy_pages(m, begin + i * MAPS_PAGE, run, e) < 0)
-			return -1;
-		held += wanted[i] ? run : 0;
-	}
+	size_t size = count * MAPS_PAGE;
+	if (copy_pages(m, begin, count, m->end, e) < 0)
+		return -1;
 	void *place = (void *)begin;
-	if (mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, m->file, (off_t)begin) == MAP_FAILED) {
+	if (mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, m->file, m->end) == MAP_FAILED) {
 		unsigned char resident;
 		if (mincore(place, 1, &resident) < 0)
 			abort(); /* the old mapping is gone, too */
 		return err_system(e, "mapping %zu bytes of a memfd", size);
 	}
-	keep_shared(m, begin, wanted, count);
+	keep_shared(m, wanted, count);
+	m->end += (off_t)size;
 	m->did.pieces++;
-	m->did.bytes += held * MAPS_PAGE;
+	m->did.bytes += size;
 	return 0;
 }
 
@@ -156,7 +156,7 @@ replace_all(struct remap *m, struct err *e)
 	struct maps maps = { .capacity = RANGES_MAX, .ranges = m->ranges };
 	if (maps_list_plain(MAPPING_MIN, m->text, sizeof m->text, &maps, e) < 0)
 		return -1;
-	for (size_t i = 0; i < maps.count; i++)
+	for (size_t i = maps.count; i-- > 0;)
 		if (replace_mapping(m, &maps.ranges[i], e) < 0)
 			return -1;
 	/* Whoever gets at the file all the same, by /proc/PID/map_files, must not write to everybody's memory. */
@@ -175,7 +175,7 @@ open_files(struct remap *m, struct err *e)
 		m->file = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (m->file < 0)
 		return err_system(e, "memfd_create");
-	return ftruncate(m->file, FILE_SIZE) < 0 ? err_system(e, "a sparse memfd") : 0;
+	return 0;
 }
 
 static int
@@ -188,7 +188,7 @@ refuse(struct err *e)
 		return err_set(e, ERR_DENIED, "pages are not of 4 KiB");
 	if (heap_count_threads() != 1)
 		return err_set(e, ERR_DENIED, "there are other threads, which may write to what is being copied");
-	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < (rlim_t)FILE_SIZE)
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < FILE_MAX)
 		return err_set(e, ERR_DENIED, "the size of files is limited (RLIMIT_FSIZE)");
 	return 0;
 }

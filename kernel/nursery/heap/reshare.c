@@ -34,6 +34,7 @@ static struct stat file_then; /* what file was when it was set */
 /* In a mapping of its own, so that nothing stays behind, and nothing of it is among what is compared. */
 struct reshare {
 	int pagemap;
+	off_t shift; /* from an address of the mapping that is looked at to the place in the file */
 	struct heap_reshared did;
 	uint64_t entries[WINDOW];
 	char pages[BATCH][MAPS_PAGE], text[TEXT_SIZE];
@@ -77,7 +78,7 @@ run_of_own(const uint64_t *entries, size_t count)
 static void
 compare(struct reshare *r, uintptr_t begin, size_t count)
 {
-	if (pread(file, r->pages, count * MAPS_PAGE, (off_t)begin) != (ssize_t)(count * MAPS_PAGE))
+	if (pread(file, r->pages, count * MAPS_PAGE, (off_t)begin + r->shift) != (ssize_t)(count * MAPS_PAGE))
 		return;
 	r->did.looked_at += count;
 	for (size_t i = 0, same; i < count; i += same + 1) {
@@ -112,9 +113,9 @@ look_at_range(struct reshare *r, const struct maps_range *range)
 	}
 }
 
-/* "begin-end rw-p offset device inode ..." of the file, with the offset equal to the address. */
+/* "begin-end rw-p offset device inode ..." of the file. */
 static bool
-is_ours(const char *line, struct maps_range *ret)
+is_ours(const char *line, struct maps_range *ret, off_t *ret_shift)
 {
 	unsigned long begin, end, offset, inode;
 	char perms[5];
@@ -122,7 +123,8 @@ is_ours(const char *line, struct maps_range *ret)
 	    sscanf(line, "%lx-%lx %4s %lx %*s %lu", &begin, &end, perms, &offset, &inode) != 5)
 		return false;
 	*ret = (struct maps_range){ begin, end };
-	return strcmp(perms, "rw-p") == 0 && offset == begin && inode == file_then.st_ino;
+	*ret_shift = (off_t)offset - (off_t)begin;
+	return strcmp(perms, "rw-p") == 0 && inode == file_then.st_ino;
 }
 
 /* What the kernel says now, not what the template did then: user code may have unmapped some of it. */
@@ -139,7 +141,7 @@ look_at_all(struct reshare *r, int maps)
 		for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 			struct maps_range range;
 			*end = '\0';
-			if (is_ours(line, &range))
+			if (is_ours(line, &range, &r->shift))
 				look_at_range(r, &range);
 		}
 		held -= (size_t)(line - text);

@@ -210,8 +210,10 @@ static int
 replace_environ(const struct payload *p, struct err *e)
 {
 	size_t array = ((size_t)p->count + 1) * sizeof(char *);
-	char *block = malloc(array + sizeof PROGRAM + p->size);
-	if (block == NULL)
+	/* Memory of no file: /proc shows nothing else as arguments or environment. */
+	char *block = mmap(NULL, array + sizeof PROGRAM + p->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	if (block == MAP_FAILED)
 		return err_memory(e);
 	char **variables = (char **)(void *)block;
 	char *name = block + array, *first = name + sizeof PROGRAM, *end = first;

@@ -126,6 +126,7 @@ child_run(const struct nursery_order *order, int *fds)
 	char python[PATH_MAX];
 	if (become_process(order, fds, python, &e) < 0 || become_worker(&e) < 0)
 		give_up(&e);
+	heap_tune_worker();
 	PyOS_AfterFork_Child();
 	int serves = module_refresh() < 0 ? -1 : awake(python);
 	if (serves == 0)

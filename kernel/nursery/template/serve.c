@@ -2,13 +2,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +19,14 @@
 #include "base/log.h"
 #include "nursery/heap/heap.h"
 #include "template.h"
+
+#define PATIENCE_MS 20
+
+static void
+on_alarm(int signum)
+{
+	(void)signum; /* having arrived is its purpose */
+}
 
 int
 template_report(struct template *t, struct nursery_report *report, int fd)
@@ -77,6 +88,12 @@ fork_worker(struct template *t, const struct nursery_order *order, int *fds)
 {
 	struct timespec begin;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
+	pid_t *live = reallocarray(t->live, t->live_count + 1, sizeof *live);
+	if (live == NULL) {
+		refuse(t, order->id, NURSERY_NO_MEMORY, "");
+		return;
+	}
+	t->live = live;
 	PyOS_BeforeFork();
 	pid_t pid = fork();
 	if (pid == 0)
@@ -87,7 +104,7 @@ fork_worker(struct template *t, const struct nursery_order *order, int *fds)
 		refuse(t, order->id, NURSERY_NO_MEMORY, strerror(failure));
 		return;
 	}
-	t->live++;
+	t->live[t->live_count++] = pid;
 	t->renew_ms = t->idle_ms == 0 ? 0 : clock_ms() + t->idle_ms;
 	struct nursery_report report = {
 		.op = NURSERY_FORKED, .id = order->id, .pid = pid, .fork_us = microseconds_since(&begin)
@@ -114,6 +131,18 @@ serve_order(struct template *t, const struct nursery_order *order, int *fds, siz
 		refuse(t, order->id, NURSERY_THREADS, "");
 	else
 		fork_worker(t, order, fds);
+}
+
+/* Close what a stranger sent. A socket may want to linger until its data is read: after PATIENCE_MS its close is interrupted, which closes
+ * it all the same. */
+static void
+close_foreign(const int *fds, size_t count)
+{
+	static const struct itimerval patience = { { 0, PATIENCE_MS * 1000 }, { 0, PATIENCE_MS * 1000 } }, none;
+	setitimer(ITIMER_REAL, &patience, NULL);
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	setitimer(ITIMER_REAL, &none, NULL);
 }
 
 /* One order from the listener: 1, 0 at its end, -1 when there is none. */
@@ -144,8 +173,7 @@ take_order(struct template *t)
 	}
 	if (n == sizeof order && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
 		serve_order(t, &order, fds, count);
-	for (size_t i = 0; i < count; i++)
-		close(fds[i]);
+	close_foreign(fds, count);
 	return 1;
 }
 
@@ -155,7 +183,17 @@ time_of(const struct timeval *t)
 	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
 }
 
-/* Tell of every child that stopped, went on or ended. */
+/* Its place among the workers, or live_count: user code can make children of ours, by clone(CLONE_PARENT). */
+static size_t
+find_worker(const struct template *t, pid_t pid)
+{
+	size_t at = 0;
+	while (at < t->live_count && t->live[at] != pid)
+		at++;
+	return at;
+}
+
+/* Tell of every worker that stopped, went on or ended. */
 static void
 reap(struct template *t)
 {
@@ -165,9 +203,12 @@ reap(struct template *t)
 		pid_t pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &used);
 		if (pid <= 0)
 			return;
+		size_t at = find_worker(t, pid);
+		if (at == t->live_count)
+			continue;
 		struct nursery_report report = { .op = NURSERY_CHANGED, .pid = pid, .status = status };
 		if (WIFEXITED(status) || WIFSIGNALED(status)) {
-			t->live--;
+			t->live[at] = t->live[--t->live_count];
 			report.user_us = time_of(&used.ru_utime);
 			report.system_us = time_of(&used.ru_stime);
 			report.peak_kib = (uint64_t)used.ru_maxrss;
@@ -194,7 +235,9 @@ int
 template_serve(struct template *t)
 {
 	bool orders = true;
-	while (orders || t->live > 0) {
+	struct sigaction alarm = { .sa_handler = on_alarm };
+	sigaction(SIGALRM, &alarm, NULL);
+	while (orders || t->live_count > 0) {
 		struct pollfd ready[] = { { .fd = t->signals, .events = POLLIN },
 					  { .fd = orders ? t->socket : -1, .events = POLLIN } };
 		if (poll(ready, 2, orders ? renew(t) : -1) < 0 && errno != EINTR)

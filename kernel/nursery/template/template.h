@@ -33,7 +33,8 @@ struct template
 	int signals; /* signalfd: SIGCHLD */
 	struct watched *watched;
 	size_t watched_count;
-	size_t live;        /* children that have not been reaped */
+	pid_t *live; /* owned: the workers that have not been reaped */
+	size_t live_count;
 	long long idle_ms;  /* from the last fork until another template should take over; 0: never */
 	long long renew_ms; /* when that is, on clock_ms(); 0: nothing was forked yet */
 };

@@ -47,7 +47,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     Returns the fingerprint, one line for people; the paths whose change makes the template stale; idle_rebuild.
     """
     settings = loads(settings_json)
-    tricks = {"immortal": True, "memfd": True} | (settings.get("tricks") or {})
+    tricks = settings.get("tricks") or {}
     begin = monotonic()
     gc.disable()
     fresh.remember_filters()
@@ -58,7 +58,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     app = engine.build({}, None)
     door.call_user(0, 0, app.run_startup_code)
-    _import(settings.get("imports") or [])
+    with app.shell.builtin_trap:  # packages look for get_ipython while they are imported, as in a cell
+        _import(settings.get("imports") or [])
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
@@ -116,7 +117,8 @@ def rest() -> None:
     global _resting
     begin = process_time()
     if _resting < _REST_MAX:
-        gc.collect()
+        if gc.isenabled():
+            gc.collect(1)
         _nursery.trim()
         _nursery.reshare()
         _resting = process_time() - begin
