@@ -187,19 +187,19 @@ class Listener:
             self.process.kill()
         self.process.wait(DEADLINE)
         self.process.stdout.close()
-        for event in self.events():
-            for pid in (event["pid"], event.get("worker", 0)):
-                self._kill(pid)
+        while any(self._kill(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))):
+            pass
 
-    def _kill(self, pid: int) -> None:
-        """A template of ours, or a child of one: what else may have the number now has another parent or program."""
+    def _kill(self, pid: int) -> bool:
+        """If it is a template of ours, or a child of one, by its command line. Whether it was."""
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return
-        if str(self.folder).encode() in words:
-            with contextlib.suppress(ProcessLookupError):
+            ours = words[1:2] == [os.fsencode(TEMPLATE)] and os.fsencode(self.folder) in words
+            if ours:
                 os.kill(pid, signal.SIGKILL)
+            return ours
+        except (OSError, ProcessLookupError):
+            return False
 
     def wait_ready(self) -> None:
         assert self.process.stdout is not None
