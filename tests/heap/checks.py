@@ -66,6 +66,7 @@ class Made:
         self.table = {str(i): i for i in range(20_000)}
         self.buffer = bytearray(b"pupitre " * 40_000)
         self.array = numpy.arange(200_000.0)
+        self.arrays = [numpy.arange(5000.0) for _ in range(40)]  # each small enough for the heap proper
         self.frame = pandas.DataFrame({"a": range(1000), "b": ["x", "y"] * 500})
         self.weak: weakref.WeakValueDictionary[str, Plain] = weakref.WeakValueDictionary(plain=self.plain)
         self.log: list[str] = []
@@ -347,21 +348,22 @@ def pages_written_back_are_shared_again(made: Made) -> None:
     if "/memfd:pupitre-heap" not in Path("/proc/self/maps").read_text():
         assert "refused" in _nursery.reshare()
         return
-    array = made.array
     before = _nursery.memory_of(os.getpid())["private"]
-    array += 1.0
-    array[::2] -= 1.0
-    array[1::2] -= 1.0
+    for array in made.arrays:
+        array += 1.0
+        array[::2] -= 1.0
+        array[1::2] -= 1.0
+    array = made.arrays[0]
     array[:1024] = 7.0
     changed = _nursery.memory_of(os.getpid())["private"]
     told = _nursery.reshare()
     assert changed > before + 1200
     assert told["looked_at"] > told["pages"] > 300
     assert _nursery.memory_of(os.getpid())["private"] < changed - 1200
-    assert array[:1024].tolist() == [7.0] * 1024 and array[1024:].tolist() == [float(i) for i in range(1024, 200_000)]
-    array[5000] = -1
+    assert array[:1024].tolist() == [7.0] * 1024 and array[1024:].tolist() == [float(i) for i in range(1024, 5000)]
+    array[3000] = -1
     _nursery.reshare()
-    assert array[5000] == -1 and array[5001] == 5001
+    assert array[3000] == -1 and array[3001] == 3001
 
 
 @check

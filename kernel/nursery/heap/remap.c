@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The file has no holes and ends where the last piece does: a look at a page of a hole, or past the end of a larger file, would take
- * memory that belongs to nobody and that no worker's end gives back. So what a worker maps of it, it can map and no more. A block that
- * realloc grows with mremap may reach into the piece behind it, whose pages it then has copies of; malloc promises nothing of
- * them. The heap proper, with the lowest addresses, comes last and is larger than such a block grows.
+ * memory that belongs to nobody and that no worker's end gives back. So what a worker maps of it, it can map and no more. Blocks that malloc
+ * took from mmap for themselves stay as they are: realloc would let them grow past the end of the file.
  *
  * Between copying a piece and replacing it, nothing may write to it. There is one thread, signals are blocked, the stack is
  * not among the pieces, and all variables are on the stack or in a shared mapping, which is not among them either.
@@ -55,6 +54,18 @@ is_zero(uintptr_t page)
 		if (word[i] != 0)
 			return false;
 	return true;
+}
+
+/* Pages of the block that malloc took from mmap for itself, as its header on the first of at most `count` pages tells; 0: it is none. */
+static size_t
+block_of(uintptr_t page, size_t count)
+{
+	enum { IS_MMAPPED = 2, ALL_FLAGS = 7 };
+	const size_t *header = (const size_t *)page;
+	size_t size = header[1] & ~(size_t)ALL_FLAGS;
+	if (header[0] != 0 || (header[1] & ALL_FLAGS) != IS_MMAPPED || size % MAPS_PAGE != 0)
+		return 0;
+	return size / MAPS_PAGE > GAP_MAX && size / MAPS_PAGE <= count ? size / MAPS_PAGE : 0;
 }
 
 /* How many of `count` have the value that the first one has. */
@@ -141,6 +152,11 @@ replace_mapping(struct remap *m, const struct maps_range *range, struct err *e)
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		m->wanted[i] = m->wanted[i] && !is_zero(range->begin + i * MAPS_PAGE);
+	for (size_t i = 0; i < count; i++) {
+		size_t block = m->wanted[i] ? block_of(range->begin + i * MAPS_PAGE, count - i) : 0;
+		memset(m->wanted + i, 0, block * sizeof *m->wanted);
+		i += block > 0 ? block - 1 : 0;
+	}
 	for (size_t i = 0, piece; i < count; i += piece) {
 		piece = m->wanted[i] ? piece_of(m->wanted + i, count - i) : run_of(m->wanted + i, count - i);
 		if (m->wanted[i] && replace_piece(m, range->begin + i * MAPS_PAGE, m->wanted + i, piece, e) < 0)

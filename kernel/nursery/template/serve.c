@@ -155,9 +155,10 @@ take_order(struct template *t)
 		char bytes[CMSG_SPACE(TEMPLATE_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec bytes = { .iov_base = &order, .iov_len = sizeof order };
-	struct msghdr m = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-	};
+	struct msghdr m = { .msg_iov = &bytes,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = CMSG_LEN(TEMPLATE_FDS_MAX * sizeof(int)) };
 	ssize_t n = recvmsg(t->socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -1 : 0;
