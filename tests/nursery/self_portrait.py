@@ -333,7 +333,10 @@ def _library(look):
     look("logging.lastResort", lambda: _plain(logging.lastResort))
     look("decimal", lambda: repr(decimal.getcontext()))
     look("random", lambda: random.getstate()[0])
-    look("linecache", lambda: sorted(name[-16:] for name in linecache.cache if name.startswith(("<", "/tmp/"))))
+    look(
+        "linecache",
+        lambda: sorted(name.rpartition("/")[2] for name in linecache.cache if name.startswith(("<", "/tmp/"))),
+    )
     look("socket.getdefaulttimeout", socket.getdefaulttimeout)
     look("socket.gethostname", socket.gethostname)
     look("ssl paths", lambda: list(ssl.get_default_verify_paths()))
