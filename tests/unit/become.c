@@ -332,13 +332,13 @@ test_environment(void **state)
 }
 
 static bool no_memory;
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
+void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 
 void *
-__wrap_malloc(size_t size)
+__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	return no_memory ? NULL : __real_malloc(size);
+	return no_memory ? MAP_FAILED : __real_mmap(address, size, protection, flags, fd, offset);
 }
 
 static void

@@ -138,7 +138,7 @@ serve_order(struct template *t, const struct nursery_order *order, int *fds, siz
 static void
 close_foreign(const int *fds, size_t count)
 {
-	static const struct itimerval patience = { { 0, PATIENCE_MS * 1000 }, { 0, PATIENCE_MS * 1000 } }, none;
+	static const struct itimerval patience = { { 0, PATIENCE_MS * 1000L }, { 0, PATIENCE_MS * 1000L } }, none;
 	setitimer(ITIMER_REAL, &patience, NULL);
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
