@@ -64,7 +64,11 @@ class Birth:
 
     def say(self, op: int, pid: int = 0, status: int = 0, reason: int = 0, fds: Sequence[int] = ()) -> None:
         data = ANSWER.pack(MAGIC, VERSION, op, self.id, pid, status, reason, 0, 0, 0, 0, 0)
-        socket.send_fds(self.connection, [data], list(fds))
+        try:
+            socket.send_fds(self.connection, [data], list(fds))
+        except BrokenPipeError:
+            if op != CHANGED:  # of an end the front may have heard from the kernel, and be gone
+                raise
 
     def make(self, *program: str) -> Process:
         """Start a program as the worker; without one, the true one."""
