@@ -54,6 +54,7 @@ MAY_DIFFER = {f"status {name}": reason for name, reason in MAY_DIFFER.items()} |
     "atexit": "packages that were imported already have registered theirs",
     "sys.flags.utf8_mode": "in the C locale Python turns it on; the encodings, compared, are UTF-8 either way",
     "gc.get_freeze_count": "frozen objects are not looked at by the collector, and stay shared",
+    "linecache": "the lines of packages that the rehearsal's tracebacks showed",
     "autogroup": "a number that is new with each session; its nice value is compared by itself",
 }
 

@@ -75,4 +75,4 @@ def test_memory_comes_back(nursery: Nursery, start: Start) -> None:
     before = private(worker)
     client.ok("del a, b")
     client.ok("1")
-    assert private(worker) < before - 40
+    assert settled(worker) < before - 40

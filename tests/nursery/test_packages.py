@@ -239,6 +239,6 @@ if sys.version_info >= (3, 12):
     def test_packages_immortal_objects(nursery: Nursery, start: Start) -> None:
         """Objects that live for ever can be used, changed and let go like others."""
         client = start(nursery).client()
-        client.ok("import sys, pandas as pd\ndel pd.DataFrame.describe\nassert not hasattr(pd.DataFrame, 'describe')")
+        client.ok("import pandas as pd\ndel pd.DataFrame.merge\nassert not hasattr(pd.DataFrame, 'merge')")
         client.ok("import gc; gc.collect(); gc.collect()")
-        assert start(nursery).client().ok("import pandas; hasattr(pandas.DataFrame, 'describe')").text == "True"
+        assert start(nursery).client().ok("import pandas; hasattr(pandas.DataFrame, 'merge')").text == "True"
