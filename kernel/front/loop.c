@@ -207,6 +207,9 @@ on_timers(struct front *f)
 	long long now = clock_ms();
 	output_retry(&f->output);
 	streams_tick(f);
+	/* In the student's startup files, which may take as long as they like: as good as HELLO. */
+	if (f->nursery.stage == ASK_FORKED && atomic_load(&f->worker.shared->state.generation) > 0)
+		nursery_hello(&f->nursery);
 	nursery_tick(&f->nursery);
 	if (f->worker.settle_ms != 0 && !f->worker.ended && f->phase != FRONT_ENDED)
 		on_end(f);

@@ -49,15 +49,12 @@ def main(start_json: bytes) -> int:
     sys.displayhook = ZMQDisplayHook(app.shell)
     protect()
     door.set_handler(kernel.handle, kernel.fail)
-    if forked:  # at once: a front that waits for long would start another worker, cold
-        greet(app)
     try:
         door.call_user(0, 0, app.run_startup_code)
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
-    if not forked:
-        greet(app)
-    else:
+    greet(app)
+    if forked:
         kernel.loop.call_ours_later(REST_AFTER, kernel.at_rest)
     try:
         kernel.loop.serve()
