@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from nursery import Nursery
+from nursery import Nursery, Start
 
 SECONDS = 11  # the front gives up a silent worker after 10
 
