@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "front/interpreter.h"
 #include "front/payload.h"
+#include "nursery/datagram.h"
 
 #define FDS_MAX 4 /* descriptors taken from one answer; one is right */
 
@@ -73,19 +74,7 @@ send_start(const struct nursery *n)
 					   .id = n->id,
 					   .build = NURSERY_BUILD,
 					   .python = n->python };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof n->fds)];
-	} control = { 0 };
-	struct iovec bytes = { &request, sizeof request };
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-	};
-	control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof n->fds),
-					   .cmsg_level = SOL_SOCKET,
-					   .cmsg_type = SCM_RIGHTS };
-	memcpy(CMSG_DATA(&control.header), n->fds, sizeof n->fds);
-	return sendmsg(n->connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof request;
+	return datagram_send(n->connection, &request, sizeof request, n->fds, NURSERY_FD_COUNT) == 0;
 }
 
 static void
@@ -312,47 +301,20 @@ find(const struct nursery *n, const struct nursery_answer *answer)
 	return NULL;
 }
 
-/* The descriptor that came with a message; -1: none, or too many. */
-static int
-take_fd(struct msghdr *message)
-{
-	int fds[FDS_MAX], kept = -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof *fds;
-		memcpy(fds, CMSG_DATA(c), count * sizeof *fds);
-		for (size_t i = 0; i < count; i++) {
-			if (count == 1 && kept < 0)
-				kept = fds[i];
-			else
-				close(fds[i]);
-		}
-	}
-	return kept;
-}
-
 /* 1, 0 when none waits, -1 when there will be none. */
 static int
 receive(int connection, struct letter *ret)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec bytes = { &ret->answer, sizeof ret->answer };
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-	};
+	struct datagram d;
+	int got = datagram_receive(connection, &ret->answer, sizeof ret->answer, &d);
 	ret->pidfd = -1;
-	ssize_t n = recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	ret->pidfd = take_fd(&message);
-	if (n == 0)
-		return -1;
-	if (n != (ssize_t)sizeof ret->answer || (message.msg_flags & MSG_CTRUNC))
+	if (got <= 0)
+		return got < 0 ? 0 : -1;
+	if (d.size != sizeof ret->answer || d.fd_count > FDS_MAX)
 		ret->answer = (struct nursery_answer){ 0 };
+	if (d.fd_count == 1) /* a lone descriptor is the worker's pidfd */
+		ret->pidfd = d.fds[--d.fd_count];
+	datagram_close(&d);
 	return 1;
 }
 

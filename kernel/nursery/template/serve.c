@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -17,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "nursery/datagram.h"
 #include "nursery/heap/heap.h"
 #include "template.h"
 
@@ -31,26 +31,15 @@ on_alarm(int signum)
 int
 template_report(struct template *t, struct nursery_report *report, int fd)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec bytes = { .iov_base = report, .iov_len = sizeof *report };
-	struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1 };
 	report->magic = NURSERY_MAGIC;
 	report->version = NURSERY_VERSION;
-	if (fd >= 0) {
-		memset(&control, 0, sizeof control);
-		control.header = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-		m.msg_control = &control;
-		m.msg_controllen = sizeof control;
+	while (datagram_send(t->socket, report, sizeof *report, &fd, fd >= 0) < 0) {
+		struct pollfd room = { .fd = t->socket, .events = POLLOUT };
+		if (errno != EAGAIN && errno != EINTR)
+			return -1;
+		poll(&room, 1, -1);
 	}
-	ssize_t n;
-	do
-		n = sendmsg(t->socket, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -1 : 0;
+	return 0;
 }
 
 static bool
@@ -136,12 +125,11 @@ serve_order(struct template *t, const struct nursery_order *order, int *fds, siz
 /* Close what a stranger sent. A socket may want to linger until its data is read: after PATIENCE_MS its close is interrupted, which closes
  * it all the same. */
 static void
-close_foreign(const int *fds, size_t count)
+close_foreign(struct datagram *d)
 {
 	static const struct itimerval patience = { { 0, PATIENCE_MS * 1000L }, { 0, PATIENCE_MS * 1000L } }, none;
 	setitimer(ITIMER_REAL, &patience, NULL);
-	for (size_t i = 0; i < count; i++)
-		close(fds[i]);
+	datagram_close(d);
 	setitimer(ITIMER_REAL, &none, NULL);
 }
 
@@ -150,31 +138,13 @@ static int
 take_order(struct template *t)
 {
 	struct nursery_order order;
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(TEMPLATE_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec bytes = { .iov_base = &order, .iov_len = sizeof order };
-	struct msghdr m = { .msg_iov = &bytes,
-			    .msg_iovlen = 1,
-			    .msg_control = &control,
-			    .msg_controllen = CMSG_LEN(TEMPLATE_FDS_MAX * sizeof(int)) };
-	ssize_t n = recvmsg(t->socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? -1 : 0;
-	if (n == 0)
-		return 0;
-	int fds[TEMPLATE_FDS_MAX];
-	size_t count = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-	}
-	if (n == sizeof order && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
-		serve_order(t, &order, fds, count);
-	close_foreign(fds, count);
+	struct datagram d;
+	int got = datagram_receive(t->socket, &order, sizeof order, &d);
+	if (got <= 0)
+		return got;
+	if (d.size == sizeof order)
+		serve_order(t, &order, d.fds, d.fd_count);
+	close_foreign(&d);
 	return 1;
 }
 

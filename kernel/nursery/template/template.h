@@ -14,7 +14,6 @@
 #include "nursery/messages.h"
 
 #define TEMPLATE_SOCKET 3 /* the listener's end of it is its business */
-#define TEMPLATE_FDS_MAX (NURSERY_FD_COUNT + NURSERY_CGROUPS_MAX)
 
 /* Exit statuses of a worker that never said hello. The front starts cold. */
 #define CHILD_FAILED 70 /* something could not be made as the caller has it */
