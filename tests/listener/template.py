@@ -77,6 +77,7 @@ def serve_order(sock: socket.socket, data: bytes, fds: list[int], live: set[int]
     if wants("die-ordered"):
         os._exit(9)
     if wants("hang"):
+        note("hangs")
         return
     if wants("hold"):
         note("held")

@@ -150,6 +150,7 @@ def test_hangs(per_user: Listener) -> None:
             front.sock.settimeout(ORDER_DEADLINE + DEADLINE)
             front.request()
             front.expect(Op.QUEUED)
+        eventually(lambda: per_user.events("hangs"), "the first order")
         per_user.forget("hang")
         assert first.refusal() == "TEMPLATE_DIED"
         assert second.refusal() == "NOT_READY"
