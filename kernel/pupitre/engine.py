@@ -10,6 +10,7 @@ from time import sleep
 from typing import Any
 
 from . import (
+    disposable,
     door,
     imports,
     lean,  # noqa: F401 - first: it decides what asyncio and IPython bring along
@@ -48,6 +49,7 @@ def main(start_json: bytes) -> int:
     kernel: IPythonKernel = app.kernel
     sys.displayhook = ZMQDisplayHook(app.shell)
     protect()
+    disposable.remember()
     door.set_handler(kernel.handle, kernel.fail)
     try:
         door.call_user(0, 0, app.run_startup_code)

@@ -43,7 +43,9 @@ class Introspection:
     def complete(self, message: Parent) -> dict[str, Any] | bytes:
         content = message["content"]
         code = _text(content)
-        return disposable.ask(self._complete, code, _cursor(content, code))
+        cursor = _cursor(content, code)
+        history = str(getattr(self.shell.history_manager, "hist_file", ""))
+        return disposable.ask(self._complete, code, cursor, spare=history) or self._completions([], cursor)
 
     def _complete(self, code: str, cursor: int) -> dict[str, Any]:
         # Not at the top: many kernels never complete anything, and the completer is large.
@@ -51,6 +53,9 @@ class Introspection:
 
         with provisionalcompleter():
             found = list(rectify_completions(code, list(self.shell.Completer.completions(code, cursor))))
+        return self._completions(found, cursor)
+
+    def _completions(self, found: list[Any], cursor: int) -> dict[str, Any]:
         start = found[0].start if found else cursor
         end = found[0].end if found else cursor
         types = [
