@@ -3,6 +3,7 @@
  * pupitre-kernel: the process that Jupyter starts, signals and waits for. Reads the command line and the connection file, binds, starts
  * the worker, serves, and ends as the worker ended. Exit statuses: pupitre-kernel(1).
  */
+#include <linux/close_range.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -41,6 +42,14 @@ complain(enum exit_status status, const struct err *e)
 	return (int)status;
 }
 
+/* Whoever started us wanted this ignored, as nohup does. Not so with what Jupyter says by signals. */
+static bool
+stays_ignored(int number)
+{
+	struct sigaction is;
+	return (number == SIGHUP || number == SIGQUIT) && sigaction(number, NULL, &is) == 0 && is.sa_handler == SIG_IGN;
+}
+
 /* Signals become readable; nothing is delivered in between. The worker starts with none of this. */
 static int
 take_signals(struct err *e)
@@ -48,8 +57,10 @@ take_signals(struct err *e)
 	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGWINCH };
 	sigset_t set;
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-		sigaddset(&set, taken[i]);
+	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+		if (!stays_ignored(taken[i]))
+			sigaddset(&set, taken[i]);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	front.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -210,7 +221,9 @@ main(int argc, char **argv)
 	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	int verbosity = front.options.verbosity > 2 ? 2 : front.options.verbosity;
 	log_init(FRONT_PROGRAM, levels[verbosity + 1]);
-	mallopt(M_ARENA_MAX, 1); /* one small heap: there is one thread that allocates much */
+	close_range(STDERR_FILENO + 1, ~0U,
+		    CLOSE_RANGE_CLOEXEC); /* what leaked into us stops here, like in a nursery */
+	mallopt(M_ARENA_MAX, 1);          /* one small heap: there is one thread that allocates much */
 	front.worker = WORKER_INIT;
 	front.nursery = NURSERY_INIT;
 	streams_init(&front.streams);

@@ -3,6 +3,7 @@
 
 import atexit
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,9 +135,12 @@ def test_life_death_in_a_thread(fresh: Client, kernel: Kernel) -> None:
 
 
 def test_life_death_of_a_completion(fresh: Client, kernel: Kernel) -> None:
-    """Code of the user runs in other requests, too."""
+    """Code of the user runs in other requests, too. From a nursery, a child is sent first, once."""
     fresh.ok("import os\nclass Bad:\n    def __dir__(self): os._exit(7)\nbad = Bad()")
     result = fresh.request("complete_request", {"code": "bad.", "cursor_pos": 4})
+    if result.status == "ok":
+        assert result.content["matches"] == []
+        result = fresh.request("complete_request", {"code": "bad.", "cursor_pos": 4})
     assert result.status == "error"
     assert kernel.wait_exit() == 7
 
@@ -291,6 +295,44 @@ def test_life_odd_parents_do_not_end_the_kernel(launch: Launch, value: str) -> N
     client = kernel.client()
     assert client.ok("1").text == "1"
     assert client.ok("2").text == "2"
+
+
+# -- what the one who started it left us ---
+
+
+def test_life_ignored_signals(launch: Launch) -> None:
+    """nohup: a hangup ends nothing. The worker ignores what any worker ignores."""
+
+    def ignore() -> None:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    plain, kernel = launch(), launch(process={"preexec_fn": ignore})
+    masks = [
+        re.search(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{one.worker.pid}/status").read_text(), re.MULTILINE)
+        for one in (plain, kernel)
+    ]
+    assert masks[0] and masks[1] and masks[0][1] == masks[1][1]
+    os.kill(kernel.pid, signal.SIGHUP)
+    assert kernel.client().ok("1+1").text == "2"
+    os.kill(kernel.pid, signal.SIGTERM)
+    assert kernel.wait_exit() == -signal.SIGTERM
+    os.kill(plain.pid, signal.SIGHUP)
+    assert plain.wait_exit() == -signal.SIGHUP
+
+
+def test_life_leaked_descriptors(launch: Launch) -> None:
+    """What leaked into the front stops there: neither the worker nor what it starts has it."""
+    kernel = launch(prefix=["bash", "-c", 'exec 7>leaked 9>leaked 40>leaked; exec "$@"', "bash"])
+    files = {process.pid: held(process.pid) for process in kernel.processes()}
+    assert files.pop(kernel.pid).count("leaked") == 3 and "leaked" not in files[kernel.worker.pid]
+    listing = "import os\nif not os.fork():\n    os.execvp('ls', ['ls', '-l', '/proc/self/fd'])\nos.wait()"
+    assert "leaked" not in kernel.client().ok(listing, deadline=20).stdout
+
+
+def held(pid: int) -> list[str]:
+    """The names of the files that a process has open."""
+    return [os.path.basename(os.readlink(link)) for link in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 # -- nothing happens ---

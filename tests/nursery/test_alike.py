@@ -211,6 +211,11 @@ def virtual_signals(home: Path) -> Options:
     return {"process": {"preexec_fn": spoil}}
 
 
+def leaked_descriptors(home: Path) -> Options:
+    """Started by something that left files open, for whoever inherits them."""
+    return {"prefix": ["bash", "-c", 'exec 7>leaked 9>leaked 40>leaked; exec "$@"', "bash"]}
+
+
 def locked_memory(home: Path) -> Options:
     low = (65536, 65536)
     return {"process": {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, low)}}
@@ -238,7 +243,7 @@ ANYBODY: list[Callable[[Path], Options]] = [
     plain, buffered, stream_encoding, python_path, time_zone, language, no_language, umask, nice, limits,
     address_space, affinity, idle_class, out_of_memory_score, core_filter, ipython_directory, configuration,
     startup_file, python_startup, options_of_ipython, directories, matplotlib_directory, warnings_on,
-    odd_environment, no_home, virtual_signals, locked_memory, timer_slack, quiet_front, user_site,
+    odd_environment, no_home, virtual_signals, leaked_descriptors, locked_memory, timer_slack, quiet_front, user_site,
 ]  # fmt: skip
 SOMEBODY: list[Callable[[Path], Options]] = [
     plain, umask, nice, limits, affinity, idle_class, out_of_memory_score, core_filter, configuration,
