@@ -7,6 +7,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 
 #if PY_VERSION_HEX < 0x030B0000
 #error "Pupitre needs CPython 3.11 or newer"
@@ -44,5 +45,20 @@ py_put_exception(PyObject *py_exception)
 	PyErr_Restore(Py_NewRef(Py_TYPE(py_exception)), py_exception, PyException_GetTraceback(py_exception));
 #endif
 }
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+/* A number that changes whenever the dict does, and that no other dict ever has; 0 where Python tells none. */
+static inline uint64_t
+py_dict_version(PyObject *py_dict)
+{
+#if PY_VERSION_HEX < 0x030E0000
+	return ((PyDictObject *)py_dict)->ma_version_tag;
+#else
+	(void)py_dict;
+	return 0;
+#endif
+}
+#pragma GCC diagnostic pop
 
 #endif

@@ -13,9 +13,13 @@ static const char *const import_lists[] = { "meta_path", "path_hooks", "path" };
 static const char *const stream_names[] = { "stdout", "stderr" };
 #define STREAMS (sizeof stream_names / sizeof *stream_names)
 
-/* The picture. All owned; NULL until protect(). */
-static PyObject *py_builtins, *py_builtins_then; /* the live dict and what was in it */
-static PyObject *py_modules, *py_modules_then;
+/* A dict and what was in it. */
+struct picture {
+	PyObject *py_live, *py_then; /* owned; NULL until protect() */
+	uint64_t version;            /* of the dict at that time; 0 where Python tells none */
+};
+
+static struct picture builtins, modules;
 static PyObject *py_lists_then[IMPORT_LISTS];
 static PyObject *py_streams_then[STREAMS];
 static int recursion_then;
@@ -54,14 +58,17 @@ is_lost(PyObject *py_then, PyObject *py_now, bool everything)
 	return everything && PyModule_Check(py_then) && !PyModule_Check(py_now);
 }
 
-/* Whether `py_live` still begins as its copy `py_then` does: the usual case, told without a look-up. */
+/* Whether the dict still begins as its copy does: the usual case, told without a look-up. PyDict_Next reads the names, and
+ * with them pages of a template that a forked worker does not have yet; hence the version. */
 static bool
-is_unchanged(PyObject *py_live, PyObject *py_then)
+is_unchanged(const struct picture *p)
 {
+	if (p->version != 0 && p->version == py_dict_version(p->py_live))
+		return true;
 	PyObject *py_name, *py_value, *py_name_then, *py_value_then;
 	Py_ssize_t position = 0, position_then = 0;
-	while (PyDict_Next(py_then, &position_then, &py_name_then, &py_value_then)) {
-		if (!PyDict_Next(py_live, &position, &py_name, &py_value) || py_name != py_name_then ||
+	while (PyDict_Next(p->py_then, &position_then, &py_name_then, &py_value_then)) {
+		if (!PyDict_Next(p->py_live, &position, &py_name, &py_value) || py_name != py_name_then ||
 		    py_value != py_value_then)
 			return false;
 	}
@@ -73,13 +80,13 @@ mend_builtins(bool everything)
 {
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
-	if (is_unchanged(py_builtins, py_builtins_then))
+	if (is_unchanged(&builtins))
 		return;
-	while (PyDict_Next(py_builtins_then, &position, &py_name, &py_then)) {
-		PyObject *py_now = PyDict_GetItemWithError(py_builtins, py_name); /* borrowed */
+	while (PyDict_Next(builtins.py_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(builtins.py_live, py_name); /* borrowed */
 		if (!is_broken(py_then, py_now, everything))
 			continue;
-		if (PyDict_SetItem(py_builtins, py_name, py_then) == 0)
+		if (PyDict_SetItem(builtins.py_live, py_name, py_then) == 0)
 			note("builtins.%U", py_name);
 	}
 	PyErr_Clear();
@@ -90,12 +97,12 @@ mend_modules(bool everything)
 {
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
-	bool broken = PySys_GetObject("modules") != py_modules && PySys_SetObject("modules", py_modules) == 0;
-	if (!broken && is_unchanged(py_modules, py_modules_then))
+	bool broken = PySys_GetObject("modules") != modules.py_live && PySys_SetObject("modules", modules.py_live) == 0;
+	if (!broken && is_unchanged(&modules))
 		return;
-	while (PyDict_Next(py_modules_then, &position, &py_name, &py_then)) {
-		PyObject *py_now = PyDict_GetItemWithError(py_modules, py_name); /* borrowed */
-		if (is_lost(py_then, py_now, everything) && PyDict_SetItem(py_modules, py_name, py_then) == 0)
+	while (PyDict_Next(modules.py_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(modules.py_live, py_name); /* borrowed */
+		if (is_lost(py_then, py_now, everything) && PyDict_SetItem(modules.py_live, py_name, py_then) == 0)
 			broken = true;
 	}
 	PyErr_Clear();
@@ -143,7 +150,7 @@ mend_recursion_limit(void)
 static void
 mend(bool everything)
 {
-	if (py_builtins_then == NULL)
+	if (builtins.py_then == NULL)
 		return;
 	PyObject *py_error = py_take_exception();
 	mend_recursion_limit();
@@ -183,10 +190,10 @@ repair_changed(PyObject *py_module, PyObject *py_unused)
 	(void)py_unused;
 	PyObject *py_changed = PyDict_New(), *py_name, *py_then;
 	Py_ssize_t position = 0;
-	if (py_changed == NULL || py_builtins_then == NULL || is_unchanged(py_builtins, py_builtins_then))
+	if (py_changed == NULL || builtins.py_then == NULL || is_unchanged(&builtins))
 		return py_changed;
-	while (PyDict_Next(py_builtins_then, &position, &py_name, &py_then)) {
-		PyObject *py_now = PyDict_GetItemWithError(py_builtins, py_name); /* borrowed */
+	while (PyDict_Next(builtins.py_then, &position, &py_name, &py_then)) {
+		PyObject *py_now = PyDict_GetItemWithError(builtins.py_live, py_name); /* borrowed */
 		if (py_now != NULL && py_now != py_then)
 			PyDict_SetItem(py_changed, py_name, py_now);
 		if (PyErr_Occurred() != NULL) {
@@ -215,21 +222,26 @@ picture_sys(void)
 	return 0;
 }
 
-/* Make or complete the copy *py_then of a dict. Entries that it has are not touched: a forked worker would pay for a page of
+/* Make or complete the picture of a dict. Entries that it has are not touched: a forked worker would pay for a page of
  * reference counts each. */
 static int
-picture(PyObject *py_live, PyObject **py_then)
+take(struct picture *p, PyObject *py_live)
 {
 	PyObject *py_name, *py_value;
 	Py_ssize_t position = 0;
-	if (*py_then == NULL)
-		*py_then = PyDict_New();
-	while (*py_then != NULL && PyDict_Next(py_live, &position, &py_name, &py_value)) {
-		int has = PyDict_Contains(*py_then, py_name);
-		if (has < 0 || (has == 0 && PyDict_SetItem(*py_then, py_name, py_value) < 0))
+	uint64_t version = py_dict_version(py_live);
+	if (p->py_live == py_live && version != 0 && version == p->version)
+		return 0;
+	Py_XSETREF(p->py_live, Py_NewRef(py_live));
+	if (p->py_then == NULL)
+		p->py_then = PyDict_New();
+	while (p->py_then != NULL && PyDict_Next(py_live, &position, &py_name, &py_value)) {
+		int has = PyDict_Contains(p->py_then, py_name);
+		if (has < 0 || (has == 0 && PyDict_SetItem(p->py_then, py_name, py_value) < 0))
 			return -1;
 	}
-	return *py_then == NULL ? -1 : 0;
+	p->version = version;
+	return p->py_then == NULL ? -1 : 0;
 }
 
 PyObject *
@@ -240,11 +252,9 @@ repair_protect(PyObject *py_module, PyObject *py_unused)
 	PyObject *py_builtins_module = PyImport_ImportModule("builtins");
 	if (py_builtins_module == NULL)
 		return NULL;
-	Py_XSETREF(py_builtins, Py_NewRef(PyModule_GetDict(py_builtins_module)));
+	int failed = take(&builtins, PyModule_GetDict(py_builtins_module)) < 0;
 	Py_DECREF(py_builtins_module);
-	Py_XSETREF(py_modules, Py_NewRef(PyImport_GetModuleDict()));
-	if (picture(py_modules, &py_modules_then) < 0 || picture_sys() < 0 ||
-	    picture(py_builtins, &py_builtins_then) < 0)
+	if (failed || take(&modules, PyImport_GetModuleDict()) < 0 || picture_sys() < 0)
 		return NULL;
 	if (ends_connected())
 		guard_protect_loop();
