@@ -15,6 +15,7 @@ import mmap
 import os
 import pickle
 import re
+import struct
 import subprocess
 import sys
 import threading
@@ -364,6 +365,48 @@ def pages_written_back_are_shared_again(made: Made) -> None:
     array[3000] = -1
     _nursery.reshare()
     assert array[3000] == -1 and array[3001] == 3001
+
+
+@check
+def expected_pages_are_copied_at_once(made: Made) -> None:
+    """What a child wrote to, its sibling has copied before it writes to it, and little else."""
+    import _nursery
+
+    def write() -> None:
+        for array in made.arrays:
+            array += 1.0
+
+    def probe() -> bytes:
+        write()
+        return _nursery.list_copies()
+
+    def sibling() -> bytes:
+        private = [_nursery.memory_of(os.getpid())["private"]]
+        for act in (_nursery.copy_expected, write):
+            act()
+            private.append(_nursery.memory_of(os.getpid())["private"])
+        good = all(array[7] == 8.0 for array in made.arrays)
+        return json.dumps([good, private]).encode()
+
+    ranges = in_a_child(probe)
+    gone = struct.pack("2Q", 1 << 30, (1 << 30) + 4096)  # nothing is there
+    assert _nursery.expect_copies(gone + ranges + gone) == {"ranges": len(ranges) // 16 + 2}
+    good, (before, copied, written) = json.loads(in_a_child(sibling))
+    assert good
+    assert before + 1400 < copied < before + 4000
+    assert written < copied + 200
+
+
+def in_a_child(act: Callable[[], bytes]) -> bytes:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, act())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        answer = file.read()
+    assert os.wait()[1] == 0
+    return answer
 
 
 @check

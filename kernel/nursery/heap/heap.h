@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "maps.h"
 
 /* --- process.c --- */
 
@@ -96,6 +97,26 @@ struct heap_reshared {
 /* In a child at rest: give back the pages that were written to and hold again what they held. About a millisecond for ten
  * megabytes; what is written next costs a page fault each. In a process of one thread. */
 int heap_reshare(struct heap_reshared *ret, struct err *e);
+
+/* --- prefault.c --- */
+
+#define HEAP_COPIES_MAX ((size_t)4096)
+
+struct heap_copies {
+	size_t count;
+	struct maps_range ranges[HEAP_COPIES_MAX];
+};
+
+/* In a child: which pages it has written to since it was forked. The caller frees what is returned; NULL with *e. */
+struct heap_copies *heap_list_copies(struct err *e);
+void heap_free_copies(struct heap_copies *copies);
+
+/* In the template: what a child is going to write to. The ranges are copied; the last call counts. 0, or -1. */
+int heap_expect_copies(const struct maps_range *ranges, size_t count, struct err *e);
+
+/* In a child that was just forked: copy those pages now, all at once, which takes half the time of as many page faults. What
+ * cannot be copied is copied when it is written to. */
+void heap_copy_expected(void);
 
 /* --- module.c --- */
 

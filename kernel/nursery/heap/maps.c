@@ -96,6 +96,24 @@ maps_list_plain(size_t minimum, char *text, size_t text_size, struct maps *ret, 
 	return 0;
 }
 
+void
+maps_each_line(int maps, char *text, size_t text_size, void (*look)(void *context, char *line), void *context)
+{
+	size_t held = 0;
+	ssize_t n;
+	while ((n = read(maps, text + held, text_size - 1 - held)) > 0) {
+		held += (size_t)n;
+		text[held] = '\0';
+		char *line = text;
+		for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			*end = '\0';
+			look(context, line);
+		}
+		held -= (size_t)(line - text);
+		memmove(text, line, held);
+	}
+}
+
 int
 maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e)
 {

@@ -30,6 +30,9 @@ int maps_list_plain(size_t minimum, char *text, size_t text_size, struct maps *r
 /* The same for one mapping as smaps tells of it, from its first line on. *ret_next: the next one's, NULL after the last. */
 bool maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next);
 
+/* Call `look` with each line of /proc/self/maps, which it may change. maps: the open file; text: room for a part of it. */
+void maps_each_line(int maps, char *text, size_t text_size, void (*look)(void *context, char *line), void *context);
+
 /* Of `count` pages from `begin` on, whether each is in memory or in swap. pagemap: /proc/self/pagemap. 0, or -1. */
 int maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e);
 

@@ -98,6 +98,47 @@ reshare(PyObject *py_module, PyObject *py_unused)
 }
 
 static PyObject *
+list_copies(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	struct heap_copies *copies = heap_list_copies(&e);
+	if (copies == NULL) {
+		PyErr_SetString(PyExc_OSError, e.text);
+		return NULL;
+	}
+	Py_ssize_t size = (Py_ssize_t)(copies->count * sizeof *copies->ranges);
+	PyObject *py_ranges = PyBytes_FromStringAndSize((const char *)copies->ranges, size);
+	heap_free_copies(copies);
+	return py_ranges;
+}
+
+static PyObject *
+expect_copies(PyObject *py_module, PyObject *py_ranges)
+{
+	(void)py_module;
+	struct err e = ERR_INIT;
+	char *data;
+	Py_ssize_t size;
+	if (PyBytes_AsStringAndSize(py_ranges, &data, &size) < 0)
+		return NULL;
+	size_t count = (size_t)size / sizeof(struct maps_range);
+	if (heap_expect_copies((const struct maps_range *)(void *)data, count, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn}", "ranges", (Py_ssize_t)count);
+}
+
+static PyObject *
+copy_expected(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	heap_copy_expected();
+	Py_RETURN_NONE;
+}
+
+static PyObject *
 trim(PyObject *py_module, PyObject *py_unused)
 {
 	(void)py_module;
@@ -175,6 +216,9 @@ static PyMethodDef methods[] = {
 	  "immortalise(*, roots=(), mortal=())" },
 	{ "remap_heap", remap_heap, METH_NOARGS, "remap_heap()" },
 	{ "reshare", reshare, METH_NOARGS, "reshare()" },
+	{ "list_copies", list_copies, METH_NOARGS, "list_copies()" },
+	{ "expect_copies", expect_copies, METH_O, "expect_copies(ranges, /)" },
+	{ "copy_expected", copy_expected, METH_NOARGS, "copy_expected()" },
 	{ "trim", trim, METH_NOARGS, "trim()" },
 	{ "thread_names", thread_names, METH_NOARGS, "thread_names()" },
 	{ "count_threads", count_threads, METH_NOARGS, "count_threads()" },

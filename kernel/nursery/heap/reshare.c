@@ -127,26 +127,13 @@ is_ours(const char *line, struct maps_range *ret, off_t *ret_shift)
 	return strcmp(perms, "rw-p") == 0 && inode == file_then.st_ino;
 }
 
-/* What the kernel says now, not what the template did then: user code may have unmapped some of it. */
 static void
-look_at_all(struct reshare *r, int maps)
+look_at_line(void *context, char *line)
 {
-	char *text = r->text;
-	size_t held = 0;
-	ssize_t n;
-	while ((n = read(maps, text + held, TEXT_SIZE - 1 - held)) > 0) {
-		held += (size_t)n;
-		text[held] = '\0';
-		char *line = text;
-		for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-			struct maps_range range;
-			*end = '\0';
-			if (is_ours(line, &range, &r->shift))
-				look_at_range(r, &range);
-		}
-		held -= (size_t)(line - text);
-		memmove(text, line, held);
-	}
+	struct reshare *r = context;
+	struct maps_range range;
+	if (is_ours(line, &range, &r->shift))
+		look_at_range(r, &range);
 }
 
 static bool
@@ -176,7 +163,8 @@ heap_reshare(struct heap_reshared *ret, struct err *e)
 	r->pagemap = pagemap;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	look_at_all(r, maps);
+	/* What the kernel says now, not what the template did then: user code may have unmapped some of it. */
+	maps_each_line(maps, r->text, TEXT_SIZE, look_at_line, r);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	*ret = r->did;
 	munmap(r, sizeof *r);

@@ -124,7 +124,10 @@ child_run(const struct nursery_order *order, int *fds)
 {
 	struct err e = ERR_INIT;
 	char python[PATH_MAX];
-	if (become_process(order, fds, python, &e) < 0 || become_worker(&e) < 0)
+	if (become_process(order, fds, python, &e) < 0)
+		give_up(&e);
+	heap_copy_expected();
+	if (become_worker(&e) < 0)
 		give_up(&e);
 	heap_tune_worker();
 	PyOS_AfterFork_Child();

@@ -40,6 +40,18 @@ def reshare() -> dict[str, int | str]:
     looked_at: pages of its own that it had there; pages: how many it dropped.
     """
 
+def list_copies() -> bytes:
+    """In a child: the pages it has written to since it was forked, as pairs of addresses in native order. OSError."""
+
+def expect_copies(ranges: bytes, /) -> dict[str, int | str]:
+    """In the template: what list_copies of a child said, which workers copy at once when they are forked.
+
+    ranges: how many.
+    """
+
+def copy_expected() -> None:
+    """In a child that was just forked: copy those pages. `pupitre-template` has done it for every worker."""
+
 def trim() -> None:
     """Give free pages of the C library's heap back. For an idle child."""
 

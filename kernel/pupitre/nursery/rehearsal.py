@@ -120,17 +120,28 @@ def _write_history(app: IPKernelApp) -> None:
 def be_born(app: IPKernelApp) -> None:
     """What a forked worker does before its first request, with the template's own environment."""
     for _ in range(_ROUNDS):
-        fresh.awake(dict(os.environb), sys.executable)
-        loop = Loop()
-        engine.move_in({}, loop)
-        app.run_startup_code()
-        door.set_handler(app.kernel.handle, app.kernel.fail)
-        engine.greet(app)
+        loop = _be_born_once(app)
         loop.call_soon(loop.stop)
         loop.run_forever()
         loop.close()
     gc.disable()
     del app.kernel.loop
+
+
+def _be_born_once(app: IPKernelApp) -> Loop:
+    fresh.awake(dict(os.environb), sys.executable)
+    loop = Loop()
+    engine.move_in({}, loop)
+    app.run_startup_code()
+    door.set_handler(app.kernel.handle, app.kernel.fail)
+    engine.greet(app)
+    return loop
+
+
+def begin(app: IPKernelApp) -> None:
+    """In a child: birth and a first cell. What is written to meanwhile, every worker writes to."""
+    _be_born_once(app)
+    _execute(app, "1 + 1")
 
 
 def _execute(app: IPKernelApp, code: str) -> dict[str, Any]:

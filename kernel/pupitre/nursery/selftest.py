@@ -5,65 +5,23 @@ not share what no two kernels may share.
 
 import json
 import os
-import select
 import sys
-from time import monotonic
 from typing import Any
 
-from pupitre.app import IPKernelApp
-
-from . import fresh
-
-_SECONDS = 20.0  # for a child to do all of it
+from . import fresh, probe
 
 
-class Failed(Exception):
-    """What a probe found, in one line."""
-
-
-def run(app: IPKernelApp) -> None:
-    """Raise Failed unless two children work and differ."""
-    probes = [_ask_child(app) for _ in range(2)]
+def run() -> None:
+    """Raise probe.Failed unless two children work and differ."""
+    probes = [json.loads(probe.ask(_be_child)) for _ in range(2)]
     for name in probes[0]:
         if probes[0][name] == probes[1][name]:
-            raise Failed(f"two children have the same {name}")
+            raise probe.Failed(f"two children have the same {name}")
 
 
-def _ask_child(app: IPKernelApp) -> dict[str, Any]:
-    """What a forked child answers."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _be_child(app, writer)
-    os.close(writer)
-    answer = b""
-    until = monotonic() + _SECONDS
-    while select.select([reader], [], [], max(0.0, until - monotonic()))[0]:
-        chunk = os.read(reader, 65536)
-        answer += chunk
-        if not chunk:
-            break
-    else:
-        os.kill(pid, 9)
-    os.close(reader)
-    _, status = os.waitpid(pid, 0)
-    if status != 0 or not answer:
-        raise Failed(f"a forked child ended with status {status}: {answer.decode(errors='replace') or 'no answer'}")
-    found: dict[str, Any] = json.loads(answer)
-    return found
-
-
-def _be_child(app: IPKernelApp, writer: int) -> None:
-    """Never returns."""
-    status = 1
-    try:
-        fresh.reseed()
-        os.write(writer, json.dumps(_try_out()).encode())
-        status = 0
-    except BaseException as error:
-        os.write(writer, f"{type(error).__name__}: {error}".encode())
-    finally:
-        os._exit(status)
+def _be_child() -> bytes:
+    fresh.reseed()
+    return json.dumps(_try_out()).encode()
 
 
 def _try_out() -> dict[str, Any]:

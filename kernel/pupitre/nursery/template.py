@@ -10,6 +10,8 @@ import gc
 import os
 import sys
 import sysconfig
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from json import loads
 from time import monotonic, process_time
@@ -17,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from pupitre import disposable, door, engine
+from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import fresh, rehearsal, selftest
+from . import fresh, probe, rehearsal, selftest
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -40,7 +43,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
 
     imports    names of modules to import; one that cannot be imported makes the template unfit
     rehearsal  path of a notebook whose code cells are run as well, or null
-    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim fork_complete; absent means true
+    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim fork_complete
+               prefault; absent means true
 
     idle_rebuild  seconds without a fork, after the first one, when another template takes over; 0: never
 
@@ -75,7 +79,11 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     if disposable.enabled:
         done.append("fork_complete")
     _refuse_threads()
-    selftest.run(app)
+    selftest.run()
+    if tricks.get("prefault", True):
+        with suppress(probe.Failed):
+            _nursery.expect_copies(probe.ask(partial(_list_copies, app)))
+            done.append("prefault")
     return _fingerprint(settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
 
 
@@ -124,6 +132,11 @@ def rest() -> None:
         _resting = process_time() - begin
     else:
         _resting /= 2  # the next time but one or two
+
+
+def _list_copies(app: IPKernelApp) -> bytes:
+    rehearsal.begin(app)
+    return _nursery.list_copies()
 
 
 def _did(outcome: dict[str, Any]) -> bool:
