@@ -24,7 +24,6 @@ from .loop import Loop, let_cells_run_loops
 from .shell import ZMQInteractiveShell
 from .streams import OutStream
 
-REST_AFTER = 0.2  # seconds from a forked worker's first message to its first rest
 LOG = logging.getLogger("pupitre")
 
 # Exit statuses. The first two are documented for pupitre-kernel.
@@ -56,8 +55,7 @@ def main(start_json: bytes) -> int:
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
         LOG.warning("startup code: %r", error)
     greet(app)
-    if forked:
-        kernel.loop.call_ours_later(REST_AFTER, kernel.at_rest)
+    kernel.rest_later()
     try:
         kernel.loop.serve()
     except Exception as error:
@@ -81,7 +79,10 @@ def move_in(start: dict[str, Any], loop: Loop) -> IPKernelApp:
     if start.get("arguments") or app.has_configuration():
         for made in (IPKernelApp, IPythonKernel, ZMQInteractiveShell):
             made.clear_instance()
+        resting = app.kernel.resting
         app = build(start, loop)
+        if resting is not None:
+            app.kernel.rest_with(resting.act)
         plot_again()
         return app
     let_cells_run_loops(loop)

@@ -21,6 +21,7 @@ from .history import WRITE_AFTER
 from .introspect import Introspection
 from .loop import Loop
 from .parent import Parent
+from .pause import Pause
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .wire import done, error_content, reply
@@ -28,6 +29,7 @@ from .wire import done, error_content, reply
 Handler = Callable[[Any, Any, Any], Any]
 
 LINGER = 0.2  # seconds from the reply to exit() to the end: clients stop reading when they find the process gone
+REST_AFTER = 3.0  # seconds of quiet: a class that arrives all at once has better things to do
 LOG = logging.getLogger("pupitre")
 _UNUSED = "Accepted because configuration files have it; Pupitre has no use for it."
 
@@ -64,8 +66,8 @@ class IPythonKernel(SingletonConfigurable):
         self.restarting = False
         self._serving: Parent = parent.NOBODY
         self._comms: Any = None
-        self._history_timer = False
-        self._last_cell = 0.0
+        self.writing = Pause(self, WRITE_AFTER, self._write_history)
+        self.resting: Pause | None = None  # in forked workers
         self.stay_until = 0.0  # loop.time() before which the process may not end
         self.stdin = Stdin(self)
         self.session = Session("")
@@ -74,7 +76,6 @@ class IPythonKernel(SingletonConfigurable):
         self.control_stream = Socket("control")
         self.iopub_thread = Thread(self.iopub_socket)
         self.eventloop: Any = None
-        self.at_rest: Callable[[], None] = lambda: None  # called once when nothing has run for a moment
 
     def begin(self, shell: ZMQInteractiveShell) -> None:
         """The shell exists: requests can be served from now on."""
@@ -183,6 +184,7 @@ class IPythonKernel(SingletonConfigurable):
         except BaseException as error:
             content = error_content(error)
         reply(message, content)
+        self.rest_later()
 
     def _as_handler(self, serve: Callable[[Parent], Any]) -> Handler:
         """A handler in the shape libraries expect in shell_handlers: (stream, identities, message)."""
@@ -277,22 +279,23 @@ class IPythonKernel(SingletonConfigurable):
             door.send(door.BYE, 0, self.status, [])
             self.stay_until = self.loop.time() + LINGER
             self.loop.stop_serving()
-        elif shell.history_manager is not None and shell.history_manager.has_unwritten:
-            self._last_cell = self.loop.time()
-            if not self._history_timer:
-                self._history_timer = True
-                self.loop.call_ours_later(WRITE_AFTER, self._write_history)
+            return
+        if shell.history_manager is not None and shell.history_manager.has_unwritten:
+            self.writing.put_off()
+        self.rest_later()
 
     def _write_history(self) -> None:
-        """Write once nothing has run for WRITE_AFTER seconds."""
-        self._history_timer = False
-        quiet = self.loop.time() - self._last_cell
-        if self.is_busy or quiet < WRITE_AFTER * 0.9:
-            self._history_timer = True
-            self.loop.call_ours_later(WRITE_AFTER, self._write_history)
-        elif self.shell.history_manager is not None:
+        if self.shell.history_manager is not None:
             self.shell.history_manager.writeout_cache()
-            self.at_rest()
+
+    def rest_with(self, act: Callable[[], None]) -> None:
+        """Call `act` when the student pauses: it tidies up memory."""
+        self.resting = Pause(self, REST_AFTER, act)
+
+    def rest_later(self) -> None:
+        """Something has used memory."""
+        if self.resting is not None:
+            self.resting.put_off()
 
     @property
     def is_busy(self) -> bool:

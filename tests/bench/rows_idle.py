@@ -10,7 +10,7 @@ from .peers import Kernel
 from .table import Bench, Figure, Figures, Goal, Result
 from .wire import NoAnswer, RawClient
 
-SETTLE_SECONDS = 3.0  # after the last cell: what start-up left to do is done
+SETTLE_SECONDS = 5.0  # after the last cell: what start-up left to do is done
 
 
 def wakeups(bench: Bench) -> list[Result]:

@@ -18,7 +18,7 @@ from .peers import OURS, Kernel, Kind, private_mb
 from .table import Bench, Figure, Goal, Result
 from .wire import NoAnswer, RawClient
 
-SETTLE_SECONDS = 2.5  # after the last step of all kernels: what each does when it is idle is done
+SETTLE_SECONDS = 5.0  # after the last step of all kernels: what each does when it is idle is done
 STEP_SECONDS = 60.0
 SINCE_312 = sys.version_info >= (3, 12)
 

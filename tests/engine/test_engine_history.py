@@ -161,10 +161,7 @@ def test_turned_off(make: Any, place: Path) -> None:
 
 
 def test_written_a_moment_after_the_cell(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pupitre import kernel
-
-    monkeypatch.setattr(kernel, "WRITE_AFTER", 0.02)
-    engine.kernel._history_timer = False
+    monkeypatch.setattr(engine.kernel.writing, "seconds", 0.02)
     engine.ok("t_written = 1")
     assert engine.shell.history_manager.has_unwritten
     engine.run_for(0.15)

@@ -73,7 +73,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     engine.protect()
     _refuse_threads()
     if tricks.get("trim", True):
-        app.kernel.at_rest = rest
+        app.kernel.rest_with(rest)
     done = _settle(tricks)
     disposable.enabled = tricks.get("fork_complete", True) and "immortal" not in done
     if disposable.enabled:

@@ -24,7 +24,7 @@ from pupitre.nursery.classroom import Step
 from pupitre.nursery.wire import Client, NoAnswer
 
 START_SECONDS = 120.0
-SETTLE_SECONDS = 2.0  # after a stage: what a kernel does once it is idle is done
+SETTLE_SECONDS = 4.0  # after a stage: what a kernel does once it is idle is done
 END_SECONDS = 10.0
 SAMPLES = 5  # of what is available: other programs breathe
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
