@@ -8,9 +8,12 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +89,32 @@ print_status(long keyring)
 	fflush(stdout);
 }
 
+/* As a container's filter: this system call fails with this error. */
+static void
+forbid(unsigned number, unsigned error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof code / sizeof *code, code };
+	need(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0, "filter");
+}
+
+/* keys-WHICH-ERROR: which system calls are left that deal with keys. */
+static void
+forbid_keys(const char *name)
+{
+	unsigned error = strstr(name, "EPERM") != NULL ? EPERM : ENOSYS;
+	forbid(SYS_keyctl, error);
+	if (strncmp(name, "keys-none", 9) == 0 || strncmp(name, "keys-add", 8) == 0)
+		forbid(SYS_request_key, error);
+	if (strncmp(name, "keys-none", 9) == 0 || strncmp(name, "keys-request", 12) == 0)
+		forbid(SYS_add_key, error);
+}
+
 /* What differs from the plain case. */
 static void
 prepare(const char *name, struct nursery_placement *p)
@@ -116,6 +145,8 @@ prepare(const char *name, struct nursery_placement *p)
 		need(syscall(SYS_capset, &header, data) == 0, "capset");
 	} else if (strcmp(name, "securebits") == 0)
 		need(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0, "securebits");
+	else if (strncmp(name, "keys-", 5) == 0)
+		forbid_keys(name);
 	else
 		need(strcmp(name, "plain") == 0, name);
 }

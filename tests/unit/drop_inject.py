@@ -167,11 +167,19 @@ def check_lie(driver: str, call: str, name: str, when: int) -> None:
     check(ended or not must_end, f"{call} lying: went on")
 
 
+def check_keys(driver: str) -> None:
+    """EPERM of all that deals with keys, though no filter says so; and an error that says nothing about them."""
+    for error in ("EPERM", "EACCES"):
+        strace = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject=keyctl,add_key,request_key:error={error}"]
+        result = run([*strace, driver, "plain"])
+        check(result.returncode == FAILED and "JOIN" in result.stderr, f"keys: {error}: {result}")
+
+
 def check_cases(driver: str) -> None:
     """Callers other than the usual."""
     many = tuple(sorted(4000000000 - i for i in range(256)))
     fine = {"no-groups": ((), GID), "gid-0": ((100, GID, 70000), 0), "many-groups": (many, GID)}
-    for case in ("wider", "nothing", "everything"):
+    for case in ("wider", "nothing", "everything", "keys-none-EPERM", "keys-none-ENOSYS"):
         fine[case] = ((100, GID, 70000), GID)
     for case, (groups, gid) in fine.items():
         result = run([driver, case])
@@ -185,6 +193,7 @@ def check_cases(driver: str) -> None:
         "root": "root is not served",
         "no-setpcap": "PR_CAPBSET_DROP",
         "securebits": "securebits are",
+        **{f"keys-{left}-{error}": "JOIN" for left in ("add", "request", "both") for error in ("EPERM", "ENOSYS")},
     }.items():
         result = run([driver, case])
         check(result.returncode == FAILED and text in result.stderr, f"{case}: {result.returncode} {result.stderr}")
@@ -193,6 +202,7 @@ def check_cases(driver: str) -> None:
 def main() -> int:
     driver = sys.argv[1]
     check_cases(driver)
+    check_keys(driver)
     lines = trace(driver)
     check_order(lines)
     calls = injections(lines)

@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -237,15 +239,25 @@ session_keyring(void)
 	return syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
 }
 
-/* A session keyring of the user's own with their user keyring in it, as a login makes it. Where the kernel has no keys, or a filter that
- * whatever runs here inherits keeps all of keyctl away, there is nothing that could be taken from the nursery's. */
+/* Whether keys are nothing that anybody here could use: the kernel knows none, or a filter, which a cold start has as well, keeps all that
+ * deals with them away. One refusal would not say so: of the nursery's keyring, another call could make use. */
+static bool
+keys_are_away(int why)
+{
+	if (why != ENOSYS && (why != EPERM || prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER))
+		return false;
+	return session_keyring() < 0 && errno == why && syscall(SYS_add_key, NULL, NULL, NULL, 0, 0) < 0 &&
+	       errno == why && syscall(SYS_request_key, NULL, NULL, NULL, 0) < 0 && errno == why;
+}
+
+/* A session keyring of the user's own with their user keyring in it, as a login makes it. */
 static int
 change_keyring(struct err *e)
 {
 	long own = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (own < 0) {
 		int why = errno;
-		if ((why == ENOSYS || why == EPERM) && session_keyring() < 0 && errno == why)
+		if (keys_are_away(why))
 			return 0;
 		errno = why;
 		return err_system(e, "KEYCTL_JOIN_SESSION_KEYRING");
