@@ -24,6 +24,7 @@
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 4
+#define TIDY_SECONDS 5
 
 static int
 take_signals(struct template *t, struct err *e)
@@ -103,6 +104,20 @@ build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
 	return failure;
 }
 
+/* What packages want done at the end, which no worker did. */
+static void
+tidy_up(void)
+{
+	signal(SIGALRM, SIG_DFL);
+	alarm(TIDY_SECONDS);
+	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.belongings");
+	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, "end", NULL);
+	if (py_result == NULL)
+		PyErr_Clear();
+	Py_XDECREF(py_result);
+	Py_XDECREF(py_module);
+}
+
 static int
 register_modules(void)
 {
@@ -136,5 +151,7 @@ main(int argc, char **argv)
 	      0); /* from now on we end when our last worker has: nobody else could say how it ended */
 	if (template_report(&t, &report, -1) < 0)
 		return EXIT_FAILED;
-	return template_serve(&t);
+	int status = template_serve(&t);
+	tidy_up();
+	return status;
 }

@@ -19,6 +19,8 @@ from typing import Any
 
 from pupitre import door
 
+from . import belongings
+
 _imported: dict[str, str] = {}
 _filters = 0
 _matplotlib_answers: list[Any] = []  # cells of closures
@@ -32,6 +34,7 @@ def awake(environment: dict[bytes, bytes], python: str) -> bool:
     """
     module = sys.modules["_pupitre"]
     door.link_fd, door.wake_fd = module.link_fd, module.wake_fd
+    belongings.replace_files()
     _set_environment(environment)
     _set_interpreter(python)
     own = _set_path()

@@ -16,13 +16,12 @@ from importlib import import_module
 from json import loads
 from time import monotonic, process_time
 from typing import TYPE_CHECKING, Any
-from weakref import finalize
 
 from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import fresh, probe, rehearsal, selftest
+from . import belongings, fresh, probe, rehearsal, selftest
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -62,12 +61,13 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     app = engine.build({}, None)
     door.call_user(0, 0, app.run_startup_code)
+    belongings.watch()
     with app.shell.builtin_trap:  # packages look for get_ipython while they are imported, as in a cell
         _import(settings.get("imports") or [])
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
-    finalize._registry.clear()  # type: ignore[attr-defined] # what is to be tidied up at the end is no worker's
+    belongings.settle()
     fresh.remember_imports()
     fresh.remember_matplotlib()
     engine.protect()
