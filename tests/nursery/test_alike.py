@@ -58,7 +58,7 @@ MAY_DIFFER = {f"status {name}": reason for name, reason in MAY_DIFFER.items()} |
     "autogroup": "a number that is new with each session; its nice value is compared by itself",
 }
 
-MAY_HAVE_MORE = {"warnings.filters": "of the packages that were imported already, in front"}
+MAY_HAVE_MORE = {"warnings.filters": "of the packages that were imported already, in front; see test_warnings.py"}
 
 
 # -- the surroundings: each makes what it needs in the folder, and returns options of Kernel ---

@@ -15,6 +15,7 @@ import warnings
 from contextlib import suppress
 from io import FileIO, IOBase, TextIOWrapper
 from itertools import count
+from types import ModuleType
 from typing import Any
 
 from pupitre import door
@@ -87,6 +88,14 @@ def _set_warnings(options: list[str]) -> None:
     del filters[: len(packages)]
     warnings._processoptions(options)  # type: ignore[attr-defined]
     filters[:0] = packages
+
+
+def forget_warnings() -> None:
+    """In the template, when everything is rehearsed: which warnings were shown, as each is once in a process."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType):  # and loads nothing that waits to be looked at
+            object.__getattribute__(module, "__dict__").pop("__warningregistry__", None)
+    warnings.onceregistry.clear()  # type: ignore[attr-defined]
 
 
 def _set_files(encoding: str, unbuffered: bool) -> None:

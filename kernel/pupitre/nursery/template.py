@@ -68,6 +68,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
     belongings.settle()
+    fresh.forget_warnings()
     fresh.remember_imports()
     fresh.remember_matplotlib()
     engine.protect()
