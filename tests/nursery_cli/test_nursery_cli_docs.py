@@ -62,3 +62,10 @@ def test_the_example_file_is_good(cli: Cli) -> None:
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / f"{name}.md").read_text()):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_tests_that_hold_a_claim_are_there() -> None:
+    named = re.findall(r"`(tests/\S+?)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    for file, name in named:
+        assert re.search(rf"\b{name}\(", (ROOT / file).read_text()), f"{file}::{name}"

@@ -73,7 +73,7 @@ def test_what_callers_do_not_have_is_not_in_the_nursery_of_the_machine() -> None
         names = [name for name, _ in settings_of(ROOT / "packaging" / "systemd" / name)]
         assert [name for name in names if NOT_FOR_A_NURSERY_OF_OTHERS.match(name)] == []
     both = settings_of(ROOT / "packaging" / "systemd" / "pupitre-nursery.service")
-    assert ("KillMode", "process") in both
+    assert {("KillMode", "process"), ("IPAddressDeny", "any"), ("DevicePolicy", "closed")} <= set(both)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
