@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,16 @@ OPEN = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def completing() -> Iterator[Nursery]:
+    """Its workers let a child complete, on every Python: where objects are immortal, they would not."""
+    directory = Path(tempfile.mkdtemp(prefix="pn-"))
+    nursery = Nursery(directory / "n", "--burst", "100", "--import", "matplotlib.pyplot", "--without", "immortal")
+    yield nursery
+    nursery.close()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def complete(client: Client, code: str = "witness.attr") -> list[str]:
     content = client.request("complete_request", {"code": code, "cursor_pos": len(code)}).content
     assert content["status"] == "ok"
@@ -51,10 +64,9 @@ def complete(client: Client, code: str = "witness.attr") -> list[str]:
 
 
 @pytest.mark.parametrize("name", OPEN)
-@pytest.mark.parametrize("nursery", ["user"], indirect=True)
-def test_completion_where(nursery: Nursery, start: Start, name: str) -> None:
+def test_completion_where(completing: Nursery, start: Start, name: str) -> None:
     code, in_a_child = OPEN[name]
-    kernel = start(nursery)
+    kernel = start(completing)
     client = kernel.client()
     client.ok(WITNESS)
     client.ok(code)
@@ -64,9 +76,8 @@ def test_completion_where(nursery: Nursery, start: Start, name: str) -> None:
     assert children(kernel.worker.pid) == []
 
 
-@pytest.mark.parametrize("nursery", ["user"], indirect=True)
-def test_completion_that_hangs_is_interrupted(nursery: Nursery, start: Start) -> None:
-    kernel = start(nursery)
+def test_completion_that_hangs_is_interrupted(completing: Nursery, start: Start) -> None:
+    kernel = start(completing)
     client = kernel.client()
     client.ok(
         block("""
