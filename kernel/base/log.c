@@ -32,6 +32,16 @@ log_level_get(void)
 	return level_shown;
 }
 
+enum log_level
+log_level_named(const char *name)
+{
+	for (enum log_level level = LOG_QUIET; level <= LOG_DEBUG; level++) {
+		if (strcmp(name, level_names[level]) == 0)
+			return level;
+	}
+	return LOG_WARNING;
+}
+
 /* Whether this line may be written; *ret_left_out is the number of lines dropped before it. */
 static int
 within_rate(unsigned *ret_left_out)

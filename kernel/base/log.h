@@ -12,6 +12,9 @@ enum log_level { LOG_QUIET, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 void log_init(const char *program, enum log_level level);
 enum log_level log_level_get(void);
 
+/* The level of that name, or LOG_WARNING. */
+enum log_level log_level_named(const char *name);
+
 /* One line. At most 20 lines a second; what is left out is counted and said with the next line. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

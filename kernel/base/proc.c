@@ -3,10 +3,40 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
 
 #define LIMIT_COLUMN 26 /* "%-25s %-20s %-20s %-10s" */
+
+ssize_t
+proc_read(int dir, const char *name, char ret[PROC_TEXT_MAX])
+{
+	FD_AUTO fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t size = 0, n = fd < 0 ? -1 : 1;
+	while (n > 0 && (n = read(fd, ret + size, (size_t)(PROC_TEXT_MAX - size))) > 0)
+		size += n;
+	if (size == PROC_TEXT_MAX)
+		errno = EFBIG;
+	size = n < 0 || size == PROC_TEXT_MAX ? -errno : size;
+	ret[size < 0 ? 0 : size] = '\0';
+	return size;
+}
+
+int64_t
+proc_number(int dir, const char *name, int base, int64_t otherwise)
+{
+	char text[PROC_TEXT_MAX], *end;
+	ssize_t size = proc_read(dir, name, text);
+	int64_t number = strtoll(text, &end, base);
+	if (end != text)
+		return number;
+	errno = size < 0 ? errno : EINVAL;
+	return otherwise;
+}
 
 static const char *
 next_line(const char *at)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the kernel writes in /proc/PID/{status,limits,cgroup}, read. Pure functions on NUL-terminated text; fuzzed by
- * tests/fuzz/nursery.c.
+ * What the kernel writes in files of /proc/PID, read. Those that take apart status, limits and cgroup are pure functions on NUL-terminated
+ * text, and fuzzed by tests/fuzz/nursery.c.
  */
 #ifndef PUPITRE_BASE_PROC_H
 #define PUPITRE_BASE_PROC_H
@@ -9,6 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#define PROC_TEXT_MAX 16384 /* bytes of a file with its NUL; a longer one is an error */
+
+/* A file as a string. `dir` as openat takes it. Its size, or -errno, errno set too, with an empty string. */
+ssize_t proc_read(int dir, const char *name, char ret[PROC_TEXT_MAX]);
+
+#define PROC_NO_NUMBER INT64_MIN
+
+/* The number that a file begins with, or `otherwise` with errno. */
+int64_t proc_number(int dir, const char *name, int base, int64_t otherwise);
 
 /* status: `count` numbers in `base` (10 or 16) behind "NAME:". false when they are not there. */
 bool proc_numbers(const char *status, const char *name, int base, size_t count, uint64_t *ret);

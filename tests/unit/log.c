@@ -138,11 +138,23 @@ test_dead_descriptor_is_ignored(void **state)
 	assert_string_equal(written(), "");
 }
 
+static void
+test_names_of_levels(void **state)
+{
+	(void)state;
+	assert_int_equal(log_level_named("quiet"), LOG_QUIET);
+	assert_int_equal(log_level_named("error"), LOG_ERROR);
+	assert_int_equal(log_level_named("debug"), LOG_DEBUG);
+	assert_int_equal(log_level_named("loud"), LOG_WARNING);
+	assert_int_equal(log_level_named(""), LOG_WARNING);
+}
+
 int
 main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, capture, release)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_of_levels),
 		test(test_one_line_with_program_and_level),
 		test(test_levels),
 		test(test_at_most_twenty_a_second_and_the_rest_is_counted),

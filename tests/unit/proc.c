@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "unit.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +11,79 @@
 static const char status[] =
 	"Name:\tUid:\t7\nUmask:\t0022\nUid:\t1000\t1001\t1002\t1003\nGroups:\t4 24 \nCapBnd:\t000001ffFEffffff\n"
 	"NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t3";
+
+static int
+folder_with(const char *name, const char *text)
+{
+	char path[] = "/tmp/pupitre-proc-XXXXXX";
+	assert_non_null(mkdtemp(path));
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int file = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(file, text, strlen(text)), strlen(text));
+	close(file);
+	assert_int_equal(rmdir(path) < 0 ? errno : 0, ENOTEMPTY);
+	return dir;
+}
+
+static void
+forget(int dir, const char *name)
+{
+	char path[64], link[200];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", dir);
+	ssize_t size = readlink(path, link, sizeof link - 1);
+	assert_true(size > 0);
+	link[size] = '\0';
+	assert_int_equal(unlinkat(dir, name, 0), 0);
+	assert_int_equal(rmdir(link), 0);
+	close(dir);
+}
+
+static void
+test_read(void **state)
+{
+	(void)state;
+	static char longest[PROC_TEXT_MAX + 1], text[PROC_TEXT_MAX];
+	memset(longest, 'x', PROC_TEXT_MAX);
+	static const struct {
+		size_t size;
+		ssize_t result;
+	} cases[] = { { 0, 0 }, { 1, 1 }, { PROC_TEXT_MAX - 1, PROC_TEXT_MAX - 1 }, { PROC_TEXT_MAX, -EFBIG } };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		longest[cases[i].size] = '\0';
+		int dir = folder_with("f", longest);
+		assert_int_equal(proc_read(dir, "f", text), cases[i].result);
+		assert_int_equal(strlen(text), cases[i].result < 0 ? 0 : cases[i].result);
+		forget(dir, "f");
+		longest[cases[i].size] = 'x';
+	}
+	strcpy(text, "before");
+	assert_int_equal(proc_read(AT_FDCWD, "/proc/self/no_such_file", text), -ENOENT);
+	assert_string_equal(text, "");
+	assert_int_equal(proc_read(AT_FDCWD, "/proc", text), -EISDIR);
+}
+
+static void
+test_number_of_a_file(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int base;
+		int64_t number;
+	} cases[] = { { "12\n", 10, 12 },
+		      { "-1000\n", 10, -1000 },
+		      { "00000033\n", 16, 0x33 },
+		      { "", 10, 7 },
+		      { "x\n", 10, 7 } };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int dir = folder_with("n", cases[i].text);
+		assert_int_equal(proc_number(dir, "n", cases[i].base, 7), cases[i].number);
+		assert_true(cases[i].number != 7 || errno == EINVAL);
+		forget(dir, "n");
+	}
+	assert_true(proc_number(AT_FDCWD, "/proc/self/no_such_file", 10, PROC_NO_NUMBER) == PROC_NO_NUMBER);
+	assert_int_equal(errno, ENOENT);
+}
 
 static void
 test_numbers(void **state)
@@ -160,6 +235,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_number_of_a_file),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_same_line),
 		cmocka_unit_test(test_limits_of_this_kernel),

@@ -17,67 +17,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "base/proc.h"
 #include "place.h"
 
-#define STATUS_SIZE 16384 /* /proc/self/status with NURSERY_GROUPS_MAX groups */
 #define CAPABILITIES_MAX 64
 #define NOBODY UINT32_MAX /* setresuid takes it for: leave */
 
 /* --- what is --- */
 
-static int
-read_status(char ret[STATUS_SIZE], struct err *e)
-{
-	FD_AUTO fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	size_t size = 0;
-	ssize_t n = fd < 0 ? -1 : 1;
-	while (n > 0 && size < STATUS_SIZE - 1) {
-		n = read(fd, ret + size, STATUS_SIZE - 1 - size);
-		size += n > 0 ? (size_t)n : 0;
-	}
-	if (n < 0)
-		return err_system(e, "reading /proc/self/status");
-	ret[size] = '\0';
-	return 0;
-}
-
-/* What follows "\nNAME:", or NULL. Borrowed. */
-static const char *
-find_field(const char *status, const char *name)
-{
-	size_t size = strlen(name);
-	for (const char *at = strchr(status, '\n'); at != NULL; at = strchr(at + 1, '\n')) {
-		if (strncmp(at + 1, name, size) == 0 && at[1 + size] == ':')
-			return at + 2 + size;
-	}
-	return NULL;
-}
-
-/* The next number of a line, -1 at its end. */
-static long long
-next_number(const char **at, int base)
-{
-	char *end;
-	*at += strspn(*at, " \t");
-	if (**at == '\n' || **at == '\0')
-		return -1;
-	unsigned long long value = strtoull(*at, &end, base);
-	if (end == *at)
-		return -1;
-	*at = end;
-	return (long long)value;
-}
-
 /* Real, effective, saved and file system id. */
 static int
 check_ids(const char *status, const char *name, uint32_t wanted, struct err *e)
 {
-	const char *at = find_field(status, name);
+	uint64_t is[4] = { 0 };
+	if (!proc_numbers(status, name, 10, 4, is))
+		return err_set(e, ERR_DENIED, "%s is not four numbers", name);
 	for (int i = 0; i < 4; i++) {
-		long long is = at == NULL ? -1 : next_number(&at, 10);
-		if (is != wanted)
-			return err_set(e, ERR_DENIED, "%s %d of 4 is %lld, not %" PRIu32, name, i + 1, is, wanted);
+		if (is[i] != wanted)
+			return err_set(e, ERR_DENIED, "%s %d of 4 is %" PRIu64 ", not %" PRIu32, name, i + 1, is[i],
+				       wanted);
 	}
 	return 0;
 }
@@ -85,30 +43,24 @@ check_ids(const char *status, const char *name, uint32_t wanted, struct err *e)
 static int
 compare_ids(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 	return x < y ? -1 : x > y;
 }
 
 static int
 check_groups(const char *status, const struct nursery_placement *p, struct err *e)
 {
-	uint32_t wanted[NURSERY_GROUPS_MAX], is[NURSERY_GROUPS_MAX];
-	uint32_t count = 0;
-	const char *at = find_field(status, "Groups");
-	long long group;
-	while (at != NULL && (group = next_number(&at, 10)) >= 0) {
-		if (count == p->group_count)
-			return err_set(e, ERR_DENIED, "group %lld is too much", group);
-		is[count++] = (uint32_t)group;
-	}
-	if (at == NULL || count != p->group_count)
-		return err_set(e, ERR_DENIED, "%" PRIu32 " groups, not %" PRIu32, count, p->group_count);
-	memcpy(wanted, p->groups, count * sizeof *wanted);
+	uint64_t wanted[NURSERY_GROUPS_MAX], is[NURSERY_GROUPS_MAX + 1];
+	uint32_t count = p->group_count;
+	if (!proc_numbers(status, "Groups", 10, count, is) || proc_numbers(status, "Groups", 10, count + 1, is))
+		return err_set(e, ERR_DENIED, "there are not %" PRIu32 " groups", count);
+	for (uint32_t i = 0; i < count; i++)
+		wanted[i] = p->groups[i];
 	qsort(wanted, count, sizeof *wanted, compare_ids);
 	qsort(is, count, sizeof *is, compare_ids);
 	for (uint32_t i = 0; i < count; i++) {
 		if (is[i] != wanted[i])
-			return err_set(e, ERR_DENIED, "group %" PRIu32 " instead of %" PRIu32, is[i], wanted[i]);
+			return err_set(e, ERR_DENIED, "group %" PRIu64 " instead of %" PRIu64, is[i], wanted[i]);
 	}
 	return 0;
 }
@@ -125,9 +77,8 @@ check_capabilities(const char *status, const struct nursery_placement *p, uint64
 		{ "CapInh", 0 }, { "CapPrm", own }, { "CapEff", own }, { "CapBnd", bounding }, { "CapAmb", 0 },
 	};
 	for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-		const char *at = find_field(status, sets[i].name);
-		uint64_t is = at == NULL ? 0 : (uint64_t)next_number(&at, 16);
-		if (at == NULL || is != sets[i].wanted)
+		uint64_t is = 0;
+		if (!proc_numbers(status, sets[i].name, 16, 1, &is) || is != sets[i].wanted)
 			return err_set(e, ERR_DENIED, "%s is %" PRIx64 ", not %" PRIx64, sets[i].name, is,
 				       sets[i].wanted);
 	}
@@ -137,10 +88,11 @@ check_capabilities(const char *status, const struct nursery_placement *p, uint64
 static int
 verify(const struct nursery_placement *p, uint64_t bounding, struct err *e)
 {
-	char status[STATUS_SIZE];
-	if (read_status(status, e) < 0 || check_ids(status, "Uid", p->uid, e) < 0 ||
-	    check_ids(status, "Gid", p->gid, e) < 0 || check_groups(status, p, e) < 0 ||
-	    check_capabilities(status, p, bounding, e) < 0)
+	char status[PROC_TEXT_MAX];
+	if (proc_read(AT_FDCWD, "/proc/self/status", status) < 0)
+		return err_system(e, "reading /proc/self/status");
+	if (check_ids(status, "Uid", p->uid, e) < 0 || check_ids(status, "Gid", p->gid, e) < 0 ||
+	    check_groups(status, p, e) < 0 || check_capabilities(status, p, bounding, e) < 0)
 		return -1;
 	int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
 	if (bits < 0)

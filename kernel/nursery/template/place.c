@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 
 #define NUMBER_SIZE 32
 #define IOPRIO_WHO_PROCESS 1
@@ -28,25 +29,6 @@ static int
 differs(struct err *e, const char *what, long long is, long long wanted)
 {
 	return err_set(e, ERR_SYSTEM, "%s stayed %lld, not %lld", what, is, wanted);
-}
-
-/* The number in a file of /proc. 0, or -1 with errno. */
-static int
-read_number(const char *path, int base, long long *ret)
-{
-	char text[NUMBER_SIZE], *end;
-	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n < 0)
-		return -1;
-	text[n] = '\0';
-	long long value = strtoll(text, &end, base);
-	if (end == text) {
-		errno = EINVAL;
-		return -1;
-	}
-	*ret = value;
-	return 0;
 }
 
 static int
@@ -62,15 +44,15 @@ static int
 set_number(const char *path, int base, long long wanted, struct err *e)
 {
 	char text[NUMBER_SIZE];
-	long long is;
-	if (read_number(path, base, &is) < 0)
-		return err_system(e, "reading %s", path);
+	int64_t is = proc_number(AT_FDCWD, path, base, PROC_NO_NUMBER);
 	if (is == wanted)
 		return 0;
 	snprintf(text, sizeof text, base == 16 ? "0x%llx" : "%lld", wanted);
-	if (write_text(path, text) < 0)
+	if (is != PROC_NO_NUMBER && write_text(path, text) < 0)
 		return err_system(e, "writing %s to %s", text, path);
-	if (read_number(path, base, &is) < 0)
+	if (is != PROC_NO_NUMBER)
+		is = proc_number(AT_FDCWD, path, base, PROC_NO_NUMBER);
+	if (is == PROC_NO_NUMBER)
 		return err_system(e, "reading %s", path);
 	return is == wanted ? 0 : differs(e, path, is, wanted);
 }
@@ -297,11 +279,10 @@ check_memory_limits(const struct nursery_placement *p, struct err *e)
 	uint64_t as = p->limits[RLIMIT_AS][0], data = p->limits[RLIMIT_DATA][0];
 	if (as == RLIM_INFINITY && data == RLIM_INFINITY)
 		return 0;
-	char text[256] = { 0 };
+	char text[PROC_TEXT_MAX];
 	uint64_t pages[6],
 		page = (uint64_t)sysconf(_SC_PAGESIZE); /* size, resident, shared, text, 0, data: see proc(5) */
-	FD_AUTO fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
+	if (proc_read(AT_FDCWD, "/proc/self/statm", text) <= 0)
 		return err_system(e, "reading /proc/self/statm");
 	char *at = text;
 	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
