@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * One datagram of messages.h with its descriptors: sent, received, and compared with what messages.h says. Nothing here waits, whatever
- * the peer does, as long as the descriptors are what datagram_check_fds wants. Fuzzed by tests/fuzz/nursery.c.
+ * the peer does, as long as the descriptors are what datagram_check_fds wants or datagram_hurry was said. Fuzzed by tests/fuzz/nursery.c.
  */
 #ifndef PUPITRE_NURSERY_DATAGRAM_H
 #define PUPITRE_NURSERY_DATAGRAM_H
@@ -28,6 +28,10 @@ int datagram_send(int socket, const void *bytes, size_t size, const int *fds, si
 
 /* Close the descriptors. */
 void datagram_close(struct datagram *d);
+
+/* From true to false: whatever waits in this thread is interrupted by SIGALRM, again and again after a few ms. So is closing a socket
+ * that lingers for a stranger, or that has such a one in it unread; it is closed all the same. */
+void datagram_hurry(bool begin);
 
 /* Whether the nine descriptors of START are pipes, AF_UNIX sockets, memfds, an eventfd and an O_PATH directory, each in its place. Of
  * others even closing may take as long as a stranger wants: files of FUSE, TCP sockets that linger. */

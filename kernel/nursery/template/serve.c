@@ -10,7 +10,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,14 +18,6 @@
 #include "nursery/datagram.h"
 #include "nursery/heap/heap.h"
 #include "template.h"
-
-#define PATIENCE_MS 20
-
-static void
-on_alarm(int signum)
-{
-	(void)signum; /* having arrived is its purpose */
-}
 
 int
 template_report(struct template *t, struct nursery_report *report, int fd)
@@ -122,17 +113,6 @@ serve_order(struct template *t, const struct nursery_order *order, int *fds, siz
 		fork_worker(t, order, fds);
 }
 
-/* Close what a stranger sent. A socket may want to linger until its data is read: after PATIENCE_MS its close is interrupted, which closes
- * it all the same. */
-static void
-close_foreign(struct datagram *d)
-{
-	static const struct itimerval patience = { { 0, PATIENCE_MS * 1000L }, { 0, PATIENCE_MS * 1000L } }, none;
-	setitimer(ITIMER_REAL, &patience, NULL);
-	datagram_close(d);
-	setitimer(ITIMER_REAL, &none, NULL);
-}
-
 /* One order from the listener: 1, 0 at its end, -1 when there is none. */
 static int
 take_order(struct template *t)
@@ -144,7 +124,9 @@ take_order(struct template *t)
 		return got;
 	if (d.size == sizeof order)
 		serve_order(t, &order, d.fds, d.fd_count);
-	close_foreign(&d);
+	datagram_hurry(true);
+	datagram_close(&d);
+	datagram_hurry(false);
 	return 1;
 }
 
@@ -206,8 +188,6 @@ int
 template_serve(struct template *t)
 {
 	bool orders = true;
-	struct sigaction alarm = { .sa_handler = on_alarm };
-	sigaction(SIGALRM, &alarm, NULL);
 	while (orders || t->live_count > 0) {
 		struct pollfd ready[] = { { .fd = t->signals, .events = POLLIN },
 					  { .fd = orders ? t->socket : -1, .events = POLLIN } };
