@@ -186,6 +186,7 @@ struct nursery_report {
 };
 
 #define NURSERY_TEMPLATES_MAX 4
+#define NURSERY_FORK_TIMES 256
 
 struct nursery_template_status {
 	int32_t pid;
@@ -210,7 +211,7 @@ struct nursery_status {
 	int32_t pid;
 	uint32_t draining, per_user, template_count;
 	uint64_t uptime_s, forks, refusals, live;
-	uint32_t fork_p50_us, fork_p95_us;      /* of the newest 256 */
+	uint32_t fork_us[NURSERY_FORK_TIMES];   /* of the newest forks, in any order; fewer while there were fewer */
 	uint64_t refused[NURSERY_REASON_COUNT]; /* by reason */
 	struct nursery_template_status templates[NURSERY_TEMPLATES_MAX];
 };

@@ -74,33 +74,42 @@ try_policy(const uint8_t *data, size_t size)
 	long long now = 0;
 	for (size_t i = 1; i < size; i++) {
 		uint32_t uid = data[i] % 8;
+		struct policy_user *u = policy_user(&p, uid, now);
+		require(u != NULL);
 		switch (data[i] / 8 % 6) {
 		case 0:
-			if (policy_wait(&p, uid, 1, now) == 0)
+			if (policy_enter(&p, u, now) == 0)
 				all_waiting += ++waiting[uid] > 0;
 			break;
 		case 1:
-			if (waiting[uid] > 0 && policy_wait(&p, uid, -1, now) == 0)
-				all_waiting -= waiting[uid]-- > 0;
+			if (waiting[uid] > 0)
+				policy_leave(&p, u);
+			all_waiting -= waiting[uid] > 0 ? waiting[uid]-- > 0 : 0;
 			break;
 		case 2:
-			if (policy_admit(&p, uid, now) == NURSERY_OK)
+			if (policy_admit(&p, u, now) == NURSERY_OK)
 				all_kernels += ++kernels[uid] > 0;
 			break;
 		case 3:
 			if (kernels[uid] > 0)
-				policy_release(&p, uid, now);
+				policy_release(&p, u);
 			all_kernels -= kernels[uid] > 0 ? kernels[uid]-- > 0 : 0;
 			break;
 		case 4: now += data[i] * 10; break;
-		default: policy_ban(&p, uid, now); break;
+		default: policy_ban(u, now); break;
 		}
 		require(waiting[uid] <= POLICY_WAITING_MAX && p.waiting == all_waiting && p.kernels == all_kernels);
 		require(p.max_total == 0 || p.kernels <= p.max_total);
 		require(p.max_per_user == 0 || kernels[uid] <= p.max_per_user);
-		require(p.user_count <= 8 && policy_user(&p, uid, now)->kernels == kernels[uid]);
+		u = policy_user(&p, uid, now);
+		require(u != NULL && u->kernels == kernels[uid] && u->waiting == waiting[uid]);
 	}
-	free(p.users);
+	size_t count = 0;
+	for (struct policy_user *next, *u = p.users; u != NULL; u = next, count++) {
+		next = u->next;
+		free(u);
+	}
+	require(count <= 8);
 }
 
 int

@@ -29,7 +29,7 @@ def per_user(folder: Path) -> Iterator[Listener]:
 
 @pytest.fixture
 def system(folder: Path) -> Iterator[Listener]:
-    """For all users; its limits are out of the way."""
+    """For all users."""
     assert os.geteuid() == 0, "root is needed to serve others"
-    with Listener(folder, "--max-per-user", "1000", "--burst", "0", system=True) as listener:
+    with Listener(folder, system=True) as listener:
         yield listener

@@ -32,9 +32,17 @@ from messages import (
     receive,
     send,
 )
+from pupitre.nursery.door import open_door
 
 PYTHON = "/usr/bin/python3"
 TEMPLATE = Path(__file__).with_name("template.py")
+# What `pupitre nursery` always says, here without limits.
+USUAL = {"log-level": "info", "min-uid": "1000", "max-total": "0", "max-per-user": "0", "burst": "0", "notify": "0"}
+
+
+def words(options: dict[str, str]) -> list[str]:
+    """As they stand on a command line."""
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
 def find_program() -> str:
@@ -161,18 +169,33 @@ class Listener:
 
     def __init__(self, folder: Path, *options: str, system: bool = False, template: str | Path = TEMPLATE,
                  python: str = PYTHON, environment: dict[str, str] | None = None, ready: bool = True,
-                 path: Path | None = None, before: Callable[[], None] | None = None) -> None:  # fmt: skip
+                 path: Path | None = None, before: Callable[[], None] | None = None,
+                 notify: int = 0) -> None:  # fmt: skip
         self.folder = folder
         self.path = path or folder / "run" / "nursery.sock"
-        command = [find_program(), "--socket", str(self.path), "--template", str(template), "--python", python]
-        command += ["--settings", str(folder), "--home", str(folder), "--log-level", "info", *options]
+        command = [find_program(), "--template", str(template), "--python", python]
+        command += [
+            "--settings",
+            str(folder),
+            "--home",
+            str(folder),
+            *words({**USUAL, "notify": str(notify)}),
+            *options,
+        ]
+
+        def listen() -> None:
+            if before is not None:
+                before()
+            with open_door(str(self.path), system) as door:
+                os.dup2(door.fileno(), 0)
+
         self.process = subprocess.Popen(
             command + (["--system"] if system else []),
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=open(folder / "stderr", "ab"),  # noqa: SIM115
             env={**os.environ, **(environment or {})},
-            preexec_fn=before,
+            preexec_fn=listen,
+            pass_fds=[notify] if notify else [],
             start_new_session=True,
         )
         if ready:

@@ -54,7 +54,7 @@ REPORT = struct.Struct("=IHHQiiHHIQQQ232s")
 PLACEMENT = struct.Struct("=3I256I4x32Q2i2iiIQII16QQII")
 ORDER_HEAD = struct.Struct("=IHHQiI")
 TEMPLATE_STATUS = struct.Struct("=iIQQ4Q232s")
-STATUS_HEAD = struct.Struct("=IHHQiIIIQQQQII")
+STATUS_HEAD = struct.Struct("=IHHQiIIIQQQQ256I")
 REFUSED = struct.Struct(f"={len(Reason)}Q")
 ROW = struct.Struct("=IHHQiIQII")
 TEMPLATES_MAX = 4
@@ -158,8 +158,7 @@ class Status:
     forks: int
     refusals: int
     live: int
-    p50_us: int
-    p95_us: int
+    fork_us: tuple[int, ...]
     refused: dict[str, int]
     templates: list[tuple[int, int, int, str]]  # pid, state, forks, text
     rows: list[tuple[int, int, int]] = field(default_factory=list)  # pid, uid, stopped
@@ -177,7 +176,7 @@ class Status:
             templates.append((pid, state, forks, text.split(b"\0")[0].decode("ascii")))
         assert len(data) == at + TEMPLATES_MAX * TEMPLATE_STATUS.size
         refused = {reason.name: count for reason, count in zip(Reason, counts, strict=True) if count}
-        return cls(head[4], bool(head[5]), bool(head[6]), *head[8:14], refused, templates)
+        return cls(head[4], bool(head[5]), bool(head[6]), *head[8:12], head[12:], refused, templates)
 
 
 interpreter("/usr/bin/python3")  # while there is one: tests go where there is none

@@ -122,7 +122,9 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     files = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in map(int, os.listdir("/proc/self/fd")) if fd < 4}
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    note("start", environment=dict(os.environ), fds=files, cwd=os.getcwd(), pgid=os.getpgid(0), nofile=limits,
+    words = Path("/proc/self/environ").read_text().split("\0")[:-1]  # before Python added to it
+    environment = dict(word.split("=", 1) for word in words)
+    note("start", environment=environment, fds=files, cwd=os.getcwd(), pgid=os.getpgid(0), nofile=limits,
          open=OPEN, ignored=status.split("SigIgn:\t")[1][:16], blocked=status.split("SigBlk:\t")[1][:16])  # fmt: skip
     if wants("die-building"):
         os._exit(3)

@@ -433,7 +433,7 @@ def test_no_strangers_string_in_a_system_call(folder: Path, cgroup: Path) -> Non
         os.environ["SINISTER"] = "/Sinister"
         become(ALICE)
 
-    with Listener(folder, "--max-per-user", "0", "--burst", "0", system=True) as listener:
+    with Listener(folder, system=True) as listener:
         tracer = subprocess.Popen(
             [
                 "strace",

@@ -13,23 +13,27 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from listener import PYTHON, TEMPLATE, Listener, eventually, find_program, has_ended
+from listener import PYTHON, USUAL, Listener, eventually, find_program, has_ended, words
 from messages import DEADLINE
-from people import ALICE, become
+from people import ALICE, become, nothing, run
+from pupitre.nursery.door import Shut, notifier, open_door
 
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def refused_start(folder: Path, path: Path, *options: str) -> str:
-    """The one line of a listener that does not come up."""
-    command = [find_program(), "--socket", str(path), "--template", str(TEMPLATE), "--python", PYTHON]
-    command += ["--settings", str(folder), "--home", str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
-    assert done.returncode == 3 and done.stdout == ""
-    assert done.stderr.startswith("pupitre-nursery: error: ") and done.stderr.count("\n") == 1
-    return done.stderr
+def refusal(path: Path) -> str:
+    """Why nobody may listen there."""
+
+    def act() -> str:
+        try:
+            open_door(str(path), system=False)
+        except Shut as error:
+            return str(error)
+        return ""
+
+    return str(run(nothing, act))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
@@ -55,13 +59,13 @@ def test_refuses_a_directory_that_others_may_change(folder: Path, wrong: str) ->
         os.chown(run, ALICE, ALICE)
     else:
         run.chmod(0o775 if wrong == "group" else 0o757)
-    assert "belongs to another user" in refused_start(folder, run / "s")
+    assert "belongs to another user" in refusal(run / "s")
     assert list(run.iterdir()) == []
 
 
 def test_refuses_what_is_no_socket(folder: Path) -> None:
     (folder / "s").write_text("precious")
-    assert "no socket of ours" in refused_start(folder, folder / "s")
+    assert "no socket of ours" in refusal(folder / "s")
     assert (folder / "s").read_text() == "precious"
 
 
@@ -69,7 +73,7 @@ def test_refuses_a_link_to_a_socket(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as elsewhere:
         elsewhere.bind(str(folder / "elsewhere"))
         (folder / "s").symlink_to("elsewhere")
-        assert "no socket of ours" in refused_start(folder, folder / "s")
+        assert "no socket of ours" in refusal(folder / "s")
         assert (folder / "s").is_symlink()
 
 
@@ -77,7 +81,7 @@ def test_refuses_a_socket_of_somebody_else(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
         other.bind(str(folder / "s"))
         os.chown(folder / "s", ALICE, ALICE)
-        assert "no socket of ours" in refused_start(folder, folder / "s")
+        assert "no socket of ours" in refusal(folder / "s")
         assert (folder / "s").exists()
 
 
@@ -86,12 +90,12 @@ def test_refuses_a_socket_that_somebody_listens_at(folder: Path, kind: socket.So
     with socket.socket(socket.AF_UNIX, kind) as other:
         other.bind(str(folder / "s"))
         other.listen()
-        assert "already listens" in refused_start(folder, folder / "s")
+        assert "already listens" in refusal(folder / "s")
         assert (folder / "s").exists()
 
 
 def test_second_listener_leaves_the_first_alone(per_user: Listener) -> None:
-    assert "already listens" in refused_start(per_user.folder, per_user.path)
+    assert "already listens" in refusal(per_user.path)
     with per_user.started():
         pass
 
@@ -123,33 +127,38 @@ def test_removes_nobody_elses_socket(folder: Path) -> None:
         assert listener.path.read_text() == "another"
 
 
-GOOD = {"socket": "/proc/nowhere/s", "template": "/bin/true", "python": PYTHON, "settings": "{}", "home": "/"}
+GOOD = {"template": "/bin/true", "python": PYTHON, "settings": "{}", "home": "/"} | USUAL
 
 
 @pytest.mark.parametrize(
     "change",
     [{name: None} for name in GOOD]
-    + [{"socket": "relative"}, {"template": "relative"}, {"python": "python3"}, {"home": ""}, {"burst": "-1"}]
+    + [{"template": "relative"}, {"python": "python3"}, {"home": ""}, {"burst": "-1"}]
     + [{"burst": "x"}, {"burst": "1x"}, {"max-total": "4294967296"}, {"min-uid": ""}, {"what": "1"}, {"": ""}],
     ids=str,
 )
 def test_usage(change: dict[str, str | None]) -> None:
-    options = [word for k, v in (GOOD | change).items() if v is not None for word in (f"--{k}", v)]
-    done = subprocess.run([find_program(), *options], capture_output=True, text=True, timeout=DEADLINE)
+    options = {name: value for name, value in (GOOD | change).items() if value is not None}
+    done = subprocess.run([find_program(), *words(options)], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 2 and "pupitre nursery" in done.stderr
 
 
 def test_option_without_value() -> None:
-    done = subprocess.run([find_program(), "--socket"], capture_output=True, timeout=DEADLINE)
+    done = subprocess.run([find_program(), "--home"], capture_output=True, timeout=DEADLINE)
     assert done.returncode == 2
+
+
+def test_without_a_door() -> None:
+    """Descriptor 0 is nothing that listens: it is started by `pupitre nursery` alone."""
+    done = subprocess.run([find_program(), *words(GOOD)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("pupitre-nursery: error: ") and done.stderr.count("\n") == 1
 
 
 def test_only_root_serves_all(folder: Path) -> None:
     """The command line of another says so."""
     program = folder / "pupitre-nursery"
     shutil.copy(find_program(), program)  # where everybody may execute it
-    options = [word for k, v in GOOD.items() for word in (f"--{k}", v)]
-    command = ["setpriv", "--reuid", str(ALICE), "--clear-groups", str(program), *options, "--system"]
+    command = ["setpriv", "--reuid", str(ALICE), "--clear-groups", str(program), *words(GOOD), "--system"]
     assert subprocess.run(command, capture_output=True, timeout=DEADLINE).returncode == 2
 
 
@@ -167,16 +176,21 @@ def test_socket_in_a_directory_of_long_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_tells_systemd(folder: Path, abstract: bool) -> None:
+def test_tells_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
     name = f"@pupitre-test-{os.getpid()}" if abstract else str(folder / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.settimeout(DEADLINE)
-        notify.bind(name.replace("@", "\0") if abstract else name)
-        with Listener(folder, environment={"NOTIFY_SOCKET": name}) as listener:
-            assert notify.recv(1000).startswith(b"READY=1\nSTATUS=")
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    assert notifier() is None  # nobody is there
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.settimeout(DEADLINE)
+        systemd.bind(name.replace("@", "\0") if abstract else name)
+        ear = notifier()
+        assert ear is not None
+        with ear, Listener(folder, notify=ear.fileno()) as listener:
+            assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=")
             listener.process.terminate()
-            assert notify.recv(1000) == b"STOPPING=1"
-            assert "NOTIFY_SOCKET" not in listener.events("start")[0]["environment"]
+            assert systemd.recv(1000) == b"STOPPING=1"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert notifier() is None
 
 
 def test_what_a_template_is_started_with(folder: Path) -> None:
@@ -195,18 +209,7 @@ def test_what_a_template_is_started_with(folder: Path) -> None:
     secret = {"SECRET": "x", "LD_PRELOAD": "", "PYTHONPATH": "/x", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "7"}
     with Listener(folder, environment=secret, before=before) as listener:
         start = listener.events("start")[0]
-        home = str(folder)
-        assert start["environment"] == {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "HOME": home,
-            "MPLCONFIGDIR": f"{home}/matplotlib",
-            "IPYTHONDIR": f"{home}/ipython",
-            "XDG_CACHE_HOME": f"{home}/cache",
-            "PUPITRE_PYTHON": PYTHON,
-            "PUPITRE_LOG_LEVEL": "info",
-            **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB")},
-        }
+        assert start["environment"] == {"HOME": str(folder), "PUPITRE_PYTHON": PYTHON, "PUPITRE_LOG_LEVEL": "info"}
         files = start["fds"]
         assert files["0"] == "/dev/null"
         assert files["1"] == files["2"] == str(folder / "stderr")

@@ -6,10 +6,12 @@ pools, and everything that starts threads or processes.
 from __future__ import annotations
 
 import base64
+import json
 import sys
+from pathlib import Path
 
 import pytest
-from nursery import Nursery, Start
+from nursery import Begin, Nursery, Start
 from raw import block
 
 WORK = {
@@ -242,3 +244,25 @@ if sys.version_info >= (3, 12):
         client.ok("import pandas as pd\ndel pd.DataFrame.merge\nassert not hasattr(pd.DataFrame, 'merge')")
         client.ok("import gc; gc.collect(); gc.collect()")
         assert start(nursery).client().ok("import pandas; hasattr(pandas.DataFrame, 'merge')").text == "True"
+
+
+def test_what_packages_see_while_they_are_imported(begin: Begin, tmp_path: Path) -> None:
+    """Nothing of whoever started the nursery: usual places, a home of the template's own, one thread."""
+    code = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"
+    cell = {"cell_type": "code", "source": code, "metadata": {}, "outputs": [], "execution_count": None}
+    notebook = tmp_path / "rehearsal.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    secret = {"SECRET": "x", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "7", "MPLCONFIGDIR": "/x", "LC_ALL": "C"}
+    begin("--import", "json", "--rehearsal", str(notebook), environment=secret)
+    seen = json.loads((tmp_path / "seen").read_text())
+    home = seen["HOME"]
+    wanted = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "MPLCONFIGDIR": f"{home}/matplotlib",
+        "IPYTHONDIR": f"{home}/ipython",
+        "XDG_CACHE_HOME": f"{home}/cache",
+        **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB")},
+    }
+    assert home.endswith(".home") and seen.items() >= wanted.items()
+    assert not seen.keys() & (secret.keys() - wanted.keys())

@@ -21,9 +21,14 @@ DEADLINE = 60.0  # seconds for a program to end
 
 Done = subprocess.CompletedProcess[str]
 
-# Says what it was given and ends: what pupitre-nursery would have got.
-RECORDER = """#!/bin/sh
-exec {python} -c 'import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))' "$@"
+# Says what it was given and ends: what pupitre-nursery would have got, --socket standing for its descriptor 0.
+RECORDER = """#!{python}
+import json, os, socket, sys
+words = sys.argv[1:]
+door = socket.socket(fileno=0)
+if door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and not os.get_blocking(0):
+    words += ["--socket", os.path.join(os.getcwd(), door.getsockname())]
+print(json.dumps([words, dict(os.environ)]))
 """
 
 

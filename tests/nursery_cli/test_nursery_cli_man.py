@@ -70,21 +70,24 @@ def test_tricks_and_packages_have_their_place() -> None:
 
 def test_every_exit_status_has_its_place() -> None:
     text = page("pupitre-nursery")
-    listener = (ROOT / "kernel" / "nursery" / "listener" / "main.c").read_text()
-    found = {int(number) for number in re.findall(r"EXIT_\w+ = (\d)", listener)}
-    found |= {cli.EXIT_FAILED, cli.EXIT_USAGE, status.EXIT_READY, status.EXIT_NOT_READY, status.EXIT_NOBODY}
+    found = {
+        cli.EXIT_FAILED,
+        cli.EXIT_USAGE,
+        cli.EXIT_SHUT,
+        status.EXIT_READY,
+        status.EXIT_NOT_READY,
+        status.EXIT_NOBODY,
+    }
     assert len(found) > 3
     assert [number for number in found if f".B {number}\n" not in text] == []
 
 
-def test_limits_are_those_of_the_listener() -> None:
-    """The page, the file to copy, and C say the same numbers."""
-    listener = (ROOT / "kernel" / "nursery" / "listener" / "main.c").read_text()
+def test_limits_are_those_of_settings() -> None:
+    """The page, the file to copy, and the program say the same numbers."""
     file = (ROOT / "packaging" / "nursery.toml").read_text()
-    for name in ("max_per_user", "burst"):
-        number = re.search(rf'\[OPTION_{name.upper()}\] = l->system \? "(\d+)" : "0";', listener)[1]
-        assert re.search(rf"^#{name.replace('_', '-')} = {number}\b", file, re.MULTILINE)
-        option = page("pupitre-nursery").partition(f'.BI --{name.replace("_", "-")} " N"')[2].partition(".TP")[0]
+    for name in ("max-per-user", "burst"):
+        own, number = settings.LIMITS[name]
+        assert own == 0 and re.search(rf"^#{name} = {number}\b", file, re.MULTILINE)
+        option = page("pupitre-nursery").partition(f'.BI --{name} " N"')[2].partition(".TP")[0]
         assert f"Usually {number} with" in option.replace("\n", " ")
-    least = re.search(r"^#min-uid = (\d+)", file, re.MULTILINE)[1]
-    assert f'[OPTION_MIN_UID] = "{least}";' in listener
+    assert f"\n#min-uid = {settings.LIMITS['min-uid'][True]} " in file

@@ -27,8 +27,7 @@ MEMBERS = {
     "nursery_row": (messages.ROW, "magic version op id pid uid age_s stopped reserved"),
     "nursery_status": (
         messages.STATUS,
-        "magic version op id pid draining per_user template_count uptime_s forks refusals live "
-        "fork_p50_us fork_p95_us refused",
+        "magic version op id pid draining per_user template_count uptime_s forks refusals live fork_us refused",
     ),
 }
 
@@ -57,7 +56,7 @@ def spoken_by_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for member in members.split():
             lines.append(f'printf("\\"{name}.{member}\\": %zu,\\n", offsetof(struct {name}, {member}));')
     lines.append('printf("\\"status.templates\\": %zu,\\n", offsetof(struct nursery_status, templates));')
-    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX"):
+    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "FORK_TIMES"):
         lines.append(f'printf("\\"{name}\\": %u,\\n", NURSERY_{name});')
     for name in ("BUILD", "SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE"):
         lines.append(f'printf("\\"{name}\\": \\"%s\\",\\n", NURSERY_{name});')
@@ -89,7 +88,7 @@ def test_templates_follow_the_status_at_once(spoken_by_c: dict[str, Any]) -> Non
 
 
 def test_constants(spoken_by_c: dict[str, Any]) -> None:
-    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE"):
+    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "FORK_TIMES", "SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE"):
         assert getattr(messages, name) == spoken_by_c[name]
     assert spoken_by_c["BUILD"] == VERSION + messages.BUILD_SUFFIX
 
@@ -122,7 +121,7 @@ def status_datagram(states: list[int] | None = None, count: int | None = None) -
     states = states or []
     head = messages.STATUS.pack(
         *(messages.MAGIC, messages.VERSION, messages.Op.STATUS, 1, 10, 0, 1, len(states) if count is None else count),
-        *[0] * (6 + len(messages.REASONS)),
+        *[0] * (4 + messages.FORK_TIMES + len(messages.REASONS)),
     )
     templates = [messages.TEMPLATE_STATUS.pack(1, state, 0, 0, 0, 0, 0, 0, b"") for state in states]
     return (head + b"".join(templates)).ljust(messages.STATUS_SIZE, b"\0")

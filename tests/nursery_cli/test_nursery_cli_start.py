@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import sys
 from pathlib import Path
+from typing import IO
 
 import pupitre.cli
 import pytest
@@ -29,7 +31,16 @@ def test_defaults(cli: Cli) -> None:
     assert settings["tricks"] == dict.fromkeys(TRICKS, True)
     assert settings["rehearsal"] is None
     assert settings["threads_ok"] is False
-    assert set(got) == {"socket", "python", "template", "home", "settings"}
+    limits = {"min-uid": "1000", "max-per-user": "0", "max-total": "0", "burst": "0"}
+    assert got.items() >= limits.items() and got["log-level"] == "warning"
+    assert set(got) == {"socket", "python", "template", "home", "settings", "log-level", "notify", *limits}
+
+
+def test_systemd_is_told_by_the_nursery(cli: Cli) -> None:
+    assert cli.started()["notify"] == "0"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(cli.folder / "notify"))
+        assert cli.started(NOTIFY_SOCKET=str(cli.folder / "notify"))["notify"] != "0"
 
 
 def test_the_interpreter_is_the_one_that_kernels_take(cli: Cli, tmp_path: Path) -> None:
@@ -208,7 +219,7 @@ def test_a_socket_that_others_could_replace(cli: Cli) -> None:
     open_to_all.mkdir()
     for mode in (0o777, 0o1777, 0o775):
         open_to_all.chmod(mode)
-        assert "others could replace the socket" in cli.refused("--socket", open_to_all / "n.sock")
+        assert "others may write in it" in cli.refused("--socket", open_to_all / "n.sock", status=3)
     open_to_all.chmod(0o755)
     assert cli.started("--socket", open_to_all / "n.sock")
 
@@ -230,6 +241,13 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
     """What would be executed if our user number were that one. SystemExit carries the status otherwise."""
     executed: list[str] = []
 
+    def listen(path: str, system: bool) -> IO[bytes]:
+        """Descriptor 0 stays what it is."""
+        if not system:
+            Path(path).parent.mkdir(exist_ok=True)
+        executed.extend(["--socket", path])
+        return os.fdopen(0, "rb", closefd=False)
+
     def execv(_: str, words: list[str]) -> None:
         executed.extend(words)
         raise SystemExit(0)
@@ -241,6 +259,7 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
     monkeypatch.chdir(cli.folder)
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(nursery_cli, "open_door", listen)
     try:
         status = pupitre.cli.main(["nursery", *arguments])
     except SystemExit as end:
@@ -275,7 +294,7 @@ def test_system_needs_root(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_system(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "weak_spot", lambda _: None)
-    monkeypatch.setattr(nursery_cli, "prepare_folders", lambda _: None)
+    monkeypatch.setattr(nursery_cli, "prepare_home", lambda _: None)
     monkeypatch.setattr(settings, "SYSTEM_FILE", cli.config("min-uid = 500"))
     words = run_here(cli, monkeypatch, 0, "--system")
     assert "--system" in words

@@ -25,7 +25,7 @@ def answer(op: int, reason: str = "OK") -> bytes:
 
 def state(*templates: TemplateState, draining: bool = False, live: int = 0, **refused: int) -> bytes:
     counts = [refused.get(name, 0) for name in REASONS]
-    numbers = (10, draining, 1, len(templates), 3725, 12, sum(counts), live, 1400, 5000, *counts)
+    numbers = (10, draining, 1, len(templates), 3725, 12, sum(counts), live, *FORK_TIMES, *counts)
     rows = [
         messages.TEMPLATE_STATUS.pack(os.getpid(), template, 61, 12, 0, 0, 0, 0, b"numpy 1.24\0")
         for template in templates
@@ -37,6 +37,7 @@ def worker(pid: int, stopped: bool = False, uid: int | None = None) -> bytes:
     return messages.ROW.pack(*HEAD, Op.STATUS, 1, pid, os.getuid() if uid is None else uid, 60, stopped, 0)
 
 
+FORK_TIMES = [1000] * 5 + [1400] * 6 + [5000] + [0] * (messages.FORK_TIMES - 12)
 DONE = answer(Op.DONE)
 READY = state(TemplateState.READY)
 

@@ -19,14 +19,38 @@ static int
 end(void **state)
 {
 	(void)state;
-	free(p.users);
+	for (struct policy_user *next, *u = p.users; u != NULL; u = next) {
+		next = u->next;
+		free(u);
+	}
 	return 0;
+}
+
+static struct policy_user *
+user(uint32_t uid)
+{
+	return policy_user(&p, uid, now);
 }
 
 static enum nursery_reason
 admit(uint32_t uid)
 {
-	return policy_admit(&p, uid, now);
+	return policy_admit(&p, user(uid), now);
+}
+
+static int
+enter(uint32_t uid)
+{
+	return policy_enter(&p, user(uid), now);
+}
+
+static size_t
+count_users(void)
+{
+	size_t count = 0;
+	for (struct policy_user *u = p.users; u != NULL; u = u->next)
+		count++;
+	return count;
 }
 
 static void
@@ -47,7 +71,7 @@ test_per_user(void **state)
 	assert_int_equal(admit(1000), NURSERY_OK);
 	assert_int_equal(admit(1000), NURSERY_TOO_MANY);
 	assert_int_equal(admit(1001), NURSERY_OK);
-	policy_release(&p, 1000, now);
+	policy_release(&p, user(1000));
 	assert_int_equal(admit(1000), NURSERY_OK);
 	assert_int_equal(admit(1000), NURSERY_TOO_MANY);
 	assert_int_equal(p.kernels, 3);
@@ -61,7 +85,7 @@ test_total(void **state)
 	for (uint32_t uid = 1; uid <= 3; uid++)
 		assert_int_equal(admit(uid), NURSERY_OK);
 	assert_int_equal(admit(4), NURSERY_FULL);
-	policy_release(&p, 2, now);
+	policy_release(&p, user(2));
 	assert_int_equal(admit(4), NURSERY_OK);
 	assert_int_equal(admit(2), NURSERY_FULL);
 }
@@ -101,9 +125,9 @@ test_burst_is_spent_by_launches(void **state)
 	assert_int_equal(admit(1000), NURSERY_OK);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(admit(1000), NURSERY_TOO_MANY);
-	policy_release(&p, 1000, now);
+	policy_release(&p, user(1000));
 	assert_int_equal(admit(1000), NURSERY_OK);
-	policy_release(&p, 1000, now);
+	policy_release(&p, user(1000));
 	assert_int_equal(admit(1000), NURSERY_TOO_MANY);
 }
 
@@ -112,29 +136,29 @@ test_waiting(void **state)
 {
 	(void)state;
 	for (int i = 0; i < POLICY_WAITING_MAX; i++)
-		assert_int_equal(policy_wait(&p, 1000, 1, now), 0);
-	assert_int_equal(policy_wait(&p, 1000, 1, now), -1);
-	assert_int_equal(policy_wait(&p, 1001, 1, now), 0);
+		assert_int_equal(enter(1000), 0);
+	assert_int_equal(enter(1000), -1);
+	assert_int_equal(enter(1001), 0);
 	assert_int_equal(p.waiting, POLICY_WAITING_MAX + 1);
-	assert_int_equal(policy_wait(&p, 1000, -1, now), 0);
-	assert_int_equal(policy_wait(&p, 1000, 1, now), 0);
-	assert_int_equal(policy_wait(&p, 1000, 1, now), -1);
+	policy_leave(&p, user(1000));
+	assert_int_equal(enter(1000), 0);
+	assert_int_equal(enter(1000), -1);
 }
 
 static void
 test_ban(void **state)
 {
 	(void)state;
-	assert_int_equal(policy_wait(&p, 1000, 1, now), 0);
-	policy_ban(&p, 1000, now);
-	assert_int_equal(policy_wait(&p, 1000, 1, now), -1);
+	assert_int_equal(enter(1000), 0);
+	policy_ban(user(1000), now);
+	assert_int_equal(enter(1000), -1);
 	assert_int_equal(admit(1000), NURSERY_TOO_MANY);
-	assert_int_equal(policy_wait(&p, 1000, -1, now), 0); /* what is open may be closed */
-	assert_int_equal(policy_wait(&p, 1001, 1, now), 0);
+	policy_leave(&p, user(1000)); /* what is open may be closed */
+	assert_int_equal(enter(1001), 0);
 	now += POLICY_BAN_MS - 1;
-	assert_int_equal(policy_wait(&p, 1000, 1, now), -1);
+	assert_int_equal(enter(1000), -1);
 	now += 1;
-	assert_int_equal(policy_wait(&p, 1000, 1, now), 0);
+	assert_int_equal(enter(1000), 0);
 }
 
 /* Somebody with many names takes no memory for those that nothing is remembered of. */
@@ -145,18 +169,18 @@ test_idle_users_are_forgotten(void **state)
 	p.burst = 32;
 	assert_int_equal(admit(7), NURSERY_OK);
 	for (uint32_t uid = 100000; uid < 165536; uid++) {
-		assert_int_equal(policy_wait(&p, uid, 1, now), 0);
-		assert_int_equal(policy_wait(&p, uid, -1, now), 0);
+		assert_int_equal(enter(uid), 0);
+		policy_leave(&p, user(uid));
 	}
-	assert_int_equal(p.user_count, 2);
+	assert_int_equal(count_users(), 2);
 	/* Whoever spent of the burst is remembered until it is whole. */
-	policy_release(&p, 7, now);
-	assert_int_equal(policy_wait(&p, 8, 1, now), 0);
-	assert_int_equal(policy_wait(&p, 9, 1, now), 0);
-	assert_int_equal(p.user_count, 3);
+	policy_release(&p, user(7));
+	assert_int_equal(enter(8), 0);
+	assert_int_equal(enter(9), 0);
+	assert_int_equal(count_users(), 3);
 	now += POLICY_BURST_MS / 32;
-	assert_int_equal(policy_wait(&p, 10, 1, now), 0);
-	assert_int_equal(p.user_count, 3);
+	assert_int_equal(enter(10), 0);
+	assert_int_equal(count_users(), 3);
 }
 
 static void
@@ -164,10 +188,10 @@ test_turns_last(void **state)
 {
 	(void)state;
 	assert_int_equal(admit(1000), NURSERY_OK);
-	policy_user(&p, 1000, now)->turn = ++p.turn;
+	user(1000)->turn = ++p.turn;
 	assert_int_equal(admit(1001), NURSERY_OK);
-	assert_int_equal(policy_user(&p, 1000, now)->turn, 1);
-	assert_int_equal(policy_user(&p, 1001, now)->turn, 0);
+	assert_int_equal(user(1000)->turn, 1);
+	assert_int_equal(user(1001)->turn, 0);
 }
 
 int

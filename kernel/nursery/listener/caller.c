@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
-#define TEXT_MAX 16384 /* bytes of a file in /proc; larger is refused */
 /* CAP_WAKE_ALARM, which systemd gives to some sessions and not to others, is not missed. */
 #define MISSED_CAPABILITIES (~(UINT64_C(1) << 35))
 
@@ -34,37 +32,10 @@ caller_meet(int socket, struct caller *ret)
 	socklen_t size = sizeof who;
 	int result = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size);
 	*ret = (struct caller){ who.pid, who.uid, who.gid, -1 };
+	size = sizeof ret->pidfd;
+	if (result == 0 && getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &ret->pidfd, &size) < 0)
+		ret->pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, who.pid, 0) : -1;
 	return result;
-}
-
-void
-caller_hold(int socket, struct caller *c)
-{
-	socklen_t size = sizeof c->pidfd;
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &c->pidfd, &size) < 0)
-		c->pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1;
-}
-
-/* The file as a string. Its size, or -errno with an empty string. */
-static ssize_t
-read_text(int dir, const char *name, char ret[TEXT_MAX])
-{
-	FD_AUTO fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	ssize_t size = 0, n = fd < 0 ? -1 : 1;
-	while (n > 0 && (n = read(fd, ret + size, (size_t)(TEXT_MAX - size))) > 0)
-		size += n;
-	size = n < 0 ? -errno : size == TEXT_MAX ? -EFBIG : size;
-	ret[size < 0 ? 0 : size] = '\0';
-	return size;
-}
-
-/* The number in a file of theirs or, where we may not read that, of ours. */
-static long long
-read_number(int theirs, int ours, const char *name, int base, long long otherwise)
-{
-	char text[TEXT_MAX];
-	bool found = read_text(theirs, name, text) > 0 || (ours >= 0 && read_text(ours, name, text) > 0);
-	return found ? strtoll(text, NULL, base) : otherwise;
 }
 
 static enum nursery_reason
@@ -89,12 +60,12 @@ compare_surroundings(int theirs, int ours)
 	static const char *const spaces[] = { "ns/user", "ns/mnt", "ns/pid",  "ns/pid_for_children",  "ns/net",
 					      "ns/ipc",  "ns/uts", "ns/time", "ns/time_for_children", "ns/cgroup" };
 	static const char *const labels[] = { "attr/current", "attr/apparmor/current", "attr/smack/current" };
-	char a[TEXT_MAX], b[TEXT_MAX];
+	char a[PROC_TEXT_MAX], b[PROC_TEXT_MAX];
 	enum nursery_reason reason = NURSERY_OK;
 	for (size_t i = 0; reason == NURSERY_OK && i < sizeof spaces / sizeof *spaces; i++)
 		reason = compare_place(theirs, ours, spaces[i], NURSERY_OTHER_NAMESPACE);
 	for (size_t i = 0; reason == NURSERY_OK && i < sizeof labels / sizeof *labels; i++) {
-		if (read_text(ours, labels[i], a) != read_text(theirs, labels[i], b) || strcmp(a, b) != 0)
+		if (proc_read(ours, labels[i], a) != proc_read(theirs, labels[i], b) || strcmp(a, b) != 0)
 			reason = NURSERY_OTHER_LABEL;
 	}
 	return reason == NURSERY_OK ? compare_place(theirs, ours, "root", NURSERY_OTHER_ROOT) : reason;
@@ -106,9 +77,9 @@ compare_status(const struct caller *c, int theirs, int ours, struct nursery_plac
 {
 	enum { CAPABILITIES = 4 };
 	static const char *const kept[] = { "CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd", "Groups" };
-	char a[TEXT_MAX], b[TEXT_MAX], first[TEXT_MAX];
+	char a[PROC_TEXT_MAX], b[PROC_TEXT_MAX], first[PROC_TEXT_MAX];
 	uint64_t uids[4], gids[4], caps, filtered = 0;
-	if (read_text(theirs, "status", a) <= 0 || read_text(ours, "status", b) <= 0)
+	if (proc_read(theirs, "status", a) <= 0 || proc_read(ours, "status", b) <= 0)
 		return NURSERY_PLACEMENT;
 	if (!proc_same_line(a, b, "NoNewPrivs"))
 		return NURSERY_NO_NEW_PRIVS;
@@ -116,7 +87,7 @@ compare_status(const struct caller *c, int theirs, int ours, struct nursery_plac
 		return NURSERY_SECCOMP;
 	/* As many filters need not be the same, unless they are those of everybody: of the container. */
 	if (!p->keep_identity && proc_numbers(a, "Seccomp", 10, 1, &filtered) && filtered != 0 &&
-	    (read_text(AT_FDCWD, "/proc/1/status", first) <= 0 || !proc_same_line(a, first, "Seccomp_filters")))
+	    (proc_read(AT_FDCWD, "/proc/1/status", first) <= 0 || !proc_same_line(a, first, "Seccomp_filters")))
 		return NURSERY_SECCOMP;
 	if (!proc_numbers(a, "Uid", 10, 4, uids) || !proc_numbers(a, "Gid", 10, 4, gids) ||
 	    !proc_numbers(a, "CapBnd", 16, 1, &p->cap_bounding))
@@ -163,9 +134,9 @@ static enum nursery_reason
 find_cgroups(int theirs, int ours, struct nursery_placement *p, struct datagram *d)
 {
 	struct proc_cgroup lines[NURSERY_CGROUPS_MAX];
-	char a[TEXT_MAX], b[TEXT_MAX];
+	char a[PROC_TEXT_MAX], b[PROC_TEXT_MAX];
 	int count = -1;
-	if (read_text(theirs, "cgroup", a) >= 0 && read_text(ours, "cgroup", b) >= 0)
+	if (proc_read(theirs, "cgroup", a) >= 0 && proc_read(ours, "cgroup", b) >= 0)
 		count = proc_cgroups(b, a, lines, NURSERY_CGROUPS_MAX);
 	for (int i = 0; i < count; i++) {
 		d->fds[d->fd_count] = open_cgroup(&lines[i]);
@@ -177,25 +148,28 @@ find_cgroups(int theirs, int ours, struct nursery_placement *p, struct datagram 
 	return count < 0 ? NURSERY_CGROUP : NURSERY_OK;
 }
 
-static bool
+static enum nursery_reason
 find_limits(pid_t pid, int theirs, int ours, struct nursery_placement *p)
 {
-	char text[TEXT_MAX];
+	char text[PROC_TEXT_MAX];
 	struct sched_param param = { 0 };
 	errno = 0;
 	p->nice = getpriority(PRIO_PROCESS, (id_t)pid);
 	p->policy = errno == 0 ? sched_getscheduler(pid) : -1;
 	p->ioprio = (int)syscall(SYS_ioprio_get, 1, pid);
-	p->oom_score_adj = (int)read_number(theirs, -1, "oom_score_adj", 10, 0);
-	p->loginuid = (uint32_t)read_number(theirs, -1, "loginuid", 10, UINT32_MAX);
-	p->timer_slack_ns = (uint64_t)read_number(theirs, -1, "timerslack_ns", 10, 0);
-	p->coredump_filter = (uint32_t)read_number(theirs, ours, "coredump_filter", 16, 0x33);
-	p->personality = (uint32_t)read_number(theirs, ours, "personality", 16, 0);
-	bool found = p->ioprio >= 0 && sched_getparam(pid, &param) == 0 && read_text(theirs, "limits", text) > 0 &&
+	p->oom_score_adj = (int32_t)proc_number(theirs, "oom_score_adj", 10, 0);
+	p->loginuid = (uint32_t)proc_number(theirs, "loginuid", 10, UINT32_MAX);
+	p->timer_slack_ns = (uint64_t)proc_number(theirs, "timerslack_ns", 10, 0);
+	/* Where we may not read theirs they are as ours, or as usual. */
+	p->coredump_filter =
+		(uint32_t)proc_number(theirs, "coredump_filter", 16, proc_number(ours, "coredump_filter", 16, 0x33));
+	p->personality = (uint32_t)proc_number(theirs, "personality", 16, proc_number(ours, "personality", 16, 0));
+	bool found = p->ioprio >= 0 && sched_getparam(pid, &param) == 0 && proc_read(theirs, "limits", text) > 0 &&
 		     syscall(SYS_sched_getaffinity, pid, sizeof p->cpus, p->cpus) > 0;
 	p->priority = param.sched_priority;
 	/* SCHED_DEADLINE and newer, and what a fork would reset, cannot be handed on. */
-	return found && p->policy >= 0 && p->policy <= SCHED_IDLE && proc_limits(text, p->limits, NURSERY_LIMITS);
+	found = found && p->policy >= 0 && p->policy <= SCHED_IDLE && proc_limits(text, p->limits, NURSERY_LIMITS);
+	return found ? NURSERY_OK : NURSERY_PLACEMENT;
 }
 
 enum nursery_reason
@@ -203,7 +177,6 @@ caller_place(const struct caller *c, int socket, bool keep, struct nursery_place
 {
 	char name[32];
 	socklen_t size = sizeof ret->groups;
-	struct pollfd life = { .fd = c->pidfd, .events = POLLIN };
 	snprintf(name, sizeof name, "/proc/%d", c->pid);
 	FD_AUTO ours = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	FD_AUTO theirs = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -213,18 +186,13 @@ caller_place(const struct caller *c, int socket, bool keep, struct nursery_place
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, ret->groups, &size) < 0)
 		return errno == ERANGE ? NURSERY_GROUPS : NURSERY_PLACEMENT;
 	ret->group_count = (uint32_t)(size / sizeof *ret->groups);
-	enum nursery_reason reason = theirs < 0 || ours < 0 ? NURSERY_PLACEMENT : compare_surroundings(theirs, ours);
-	if (reason == NURSERY_OK)
-		reason = compare_status(c, theirs, ours, ret);
-	if (reason == NURSERY_OK)
-		reason = find_cgroups(theirs, ours, ret, d);
-	if (reason == NURSERY_OK && !find_limits(c->pid, theirs, ours, ret))
-		reason = NURSERY_PLACEMENT;
-	if (reason == NURSERY_OK) /* nor did it become another meanwhile */
-		reason = compare_status(c, theirs, ours, ret);
-	/* Alive now, so its number was nobody else's, and all of this was said of it. */
-	int ended;
-	while ((ended = poll(&life, 1, 0)) < 0 && errno == EINTR)
-		continue;
-	return c->pidfd >= 0 && ended == 0 ? reason : NURSERY_PLACEMENT;
+	/* The first that is not NURSERY_OK, which is 0. Had we not opened both, nothing could be compared; that it became another
+	 * meanwhile is seen at the end. */
+	enum nursery_reason reason = compare_surroundings(theirs, ours)
+				     ?: compare_status(c, theirs, ours, ret)
+				     ?: find_cgroups(theirs, ours, ret, d)
+				     ?: find_limits(c->pid, theirs, ours, ret)
+				     ?: compare_status(c, theirs, ours, ret);
+	/* Not waited for yet, so its number was nobody else's, and all of this was said of it. */
+	return syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0 ? reason : NURSERY_PLACEMENT;
 }

@@ -19,11 +19,8 @@ struct caller {
 	int pidfd; /* owned; -1: not held, or gone already */
 };
 
-/* Who connected. 0, or -1. */
+/* Who connected; to be called at once: before Linux 6.5 the pidfd is that of whoever has the number now. 0, or -1. */
 int caller_meet(int socket, struct caller *ret);
-
-/* Open its pidfd. To be called at once: before Linux 6.5 it is that of whoever has the number now. */
-void caller_hold(int socket, struct caller *c);
 
 /* Compare the caller with us and fill all of *ret but cgroup descriptors, which are appended to d->fds (opened for writing). `keep`: the
  * caller must have our own identity, and keeps it. NURSERY_OK or why not. */

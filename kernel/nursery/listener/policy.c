@@ -7,41 +7,41 @@ struct policy_user *
 policy_user(struct policy *p, uint32_t uid, long long now_ms)
 {
 	struct policy_user *idle = NULL;
-	for (size_t i = 0; i < p->user_count; i++) {
-		struct policy_user *u = &p->users[i];
+	for (struct policy_user *u = p->users; u != NULL; u = u->next) {
 		if (u->uid == uid)
 			return u;
 		if (u->waiting == 0 && u->kernels == 0 && u->spent_ms <= now_ms)
 			idle = u;
 	}
-	if (idle == NULL) {
-		struct policy_user *more = reallocarray(p->users, p->user_count + 1, sizeof *more);
-		if (more == NULL)
-			return NULL;
-		p->users = more;
-		idle = &more[p->user_count++];
+	if (idle == NULL && (idle = malloc(sizeof *idle)) != NULL) {
+		idle->next = p->users;
+		p->users = idle;
 	}
-	*idle = (struct policy_user){ .uid = uid };
+	if (idle != NULL)
+		*idle = (struct policy_user){ .next = idle->next, .uid = uid };
 	return idle;
 }
 
 int
-policy_wait(struct policy *p, uint32_t uid, int change, long long now_ms)
+policy_enter(struct policy *p, struct policy_user *u, long long now_ms)
 {
-	struct policy_user *u = policy_user(p, uid, now_ms);
-	if (u == NULL || (change > 0 && (u->waiting >= POLICY_WAITING_MAX || u->spent_ms > now_ms + POLICY_BURST_MS)))
+	if (u->waiting >= POLICY_WAITING_MAX || u->spent_ms > now_ms + POLICY_BURST_MS)
 		return -1;
-	u->waiting += (uint32_t)change;
-	p->waiting += (uint32_t)change;
+	u->waiting++;
+	p->waiting++;
 	return 0;
 }
 
-enum nursery_reason
-policy_admit(struct policy *p, uint32_t uid, long long now_ms)
+void
+policy_leave(struct policy *p, struct policy_user *u)
 {
-	struct policy_user *u = policy_user(p, uid, now_ms);
-	if (u == NULL)
-		return NURSERY_NO_MEMORY;
+	u->waiting--;
+	p->waiting--;
+}
+
+enum nursery_reason
+policy_admit(struct policy *p, struct policy_user *u, long long now_ms)
+{
 	if (p->max_total != 0 && p->kernels >= p->max_total)
 		return NURSERY_FULL;
 	/* Each launch spends its share of the time in which a burst comes back. */
@@ -56,16 +56,14 @@ policy_admit(struct policy *p, uint32_t uid, long long now_ms)
 }
 
 void
-policy_release(struct policy *p, uint32_t uid, long long now_ms)
+policy_release(struct policy *p, struct policy_user *u)
 {
-	policy_user(p, uid, now_ms)->kernels--; /* not NULL: it has a kernel */
+	u->kernels--;
 	p->kernels--;
 }
 
 void
-policy_ban(struct policy *p, uint32_t uid, long long now_ms)
+policy_ban(struct policy_user *u, long long now_ms)
 {
-	struct policy_user *u = policy_user(p, uid, now_ms);
-	if (u != NULL)
-		u->spent_ms = now_ms + POLICY_BURST_MS + POLICY_BAN_MS;
+	u->spent_ms = now_ms + POLICY_BURST_MS + POLICY_BAN_MS;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * pupitre-template SETTINGS, started by pupitre-nursery with descriptor 3 = the connection to it and a scrubbed environment
- * (PUPITRE_PYTHON names the interpreter). SETTINGS: see kernel/pupitre/nursery/template.py.
+ * pupitre-template SETTINGS, started by pupitre-nursery with descriptor 3 = the connection to it and no environment but HOME, an empty
+ * private directory, PUPITRE_PYTHON, the interpreter, and PUPITRE_LOG_LEVEL. SETTINGS: see kernel/pupitre/nursery/template.py.
  */
 #include "template.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,29 @@
 #define EXIT_USAGE 2
 #define EXIT_FAILED 4
 #define TIDY_SECONDS 5
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* What packages look for while they are imported: usual places, directories of their own below HOME, one thread. */
+static void
+set_environment(void)
+{
+	static const char *const libraries[] = { "OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB" };
+	static const char *const below_home[][2] = { { "MPLCONFIGDIR", "matplotlib" },
+						     { "IPYTHONDIR", "ipython" },
+						     { "XDG_CACHE_HOME", "cache" } };
+	const char *home = getenv("HOME");
+	char text[PATH_MAX];
+	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	setenv("LANG", "C.UTF-8", 1);
+	for (size_t i = 0; i < COUNT(below_home); i++) {
+		snprintf(text, sizeof text, "%s/%s", home == NULL ? "/" : home, below_home[i][1]);
+		setenv(below_home[i][0], text, 1);
+	}
+	for (size_t i = 0; i < COUNT(libraries); i++) {
+		snprintf(text, sizeof text, "%s_NUM_THREADS", libraries[i]);
+		setenv(text, "1", 1);
+	}
+}
 
 static int
 take_signals(struct template *t, struct err *e)
@@ -131,11 +155,12 @@ main(int argc, char **argv)
 	struct template t = { .socket = TEMPLATE_SOCKET };
 	struct nursery_report report = { .op = NURSERY_UNFIT };
 	const char *level = getenv("PUPITRE_LOG_LEVEL");
-	log_init("pupitre-template", level != NULL && strcmp(level, "debug") == 0 ? LOG_DEBUG : LOG_WARNING);
+	log_init("pupitre-template", level == NULL ? LOG_WARNING : log_level_named(level));
 	if (argc != 2 || fcntl(TEMPLATE_SOCKET, F_SETFD, FD_CLOEXEC) < 0) {
 		log_error("error=\"pupitre-nursery starts this program\"");
 		return EXIT_USAGE;
 	}
+	set_environment();
 	prctl(PR_SET_NAME, "pupitre-templat"); /* 15 characters is what there is room for */
 	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 || start_python(&e) < 0) {
 		snprintf(report.text, sizeof report.text, "%.200s", e.text);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`pupitre nursery`: start a nursery in the foreground, or ask a running one: status, drain, reload.
 
-Starting means: check what can be checked, then become pupitre-nursery (exec), which knows nothing of files and options
-but what stands on its command line.
+Starting means: check what can be checked, listen, then become pupitre-nursery (exec), which knows nothing of files and
+options but what stands on its command line, and of the socket what it has as descriptor 0.
 """
 
 from __future__ import annotations
@@ -10,37 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import stat
 import sys
 from typing import Any, NoReturn
 
 from pupitre.nursery import preflight, settings, status
+from pupitre.nursery.door import Shut, make_folder, notifier, open_door
 from pupitre.nursery.settings import OPTIONS, TRICKS, Settings, Wrong
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_SHUT = 3
 PREFIX = "option_"  # of argparse's names for OPTIONS, which would collide with words of Python
 
 
-def make_folder(path: str, mode: int) -> None:
-    """Make a folder unless it is there; its parent must be. Raises Wrong."""
+def prepare_home(chosen: Settings) -> None:
+    """Make the template's home, or make sure that the one there is ours. Raises Wrong."""
     try:
-        os.mkdir(path, mode)
-        os.chmod(path, mode)  # whatever the umask
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise Wrong(f"cannot make the folder {path}: {error.strerror}") from None
-
-
-def prepare_folders(chosen: Settings) -> None:
-    """Make the socket's folder and the template's home, or make sure that those there are ours. Raises Wrong."""
-    folder = os.path.dirname(chosen.socket)
-    make_folder(folder, 0o755 if chosen.system else 0o700)
-    try:
-        found = os.stat(folder)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise Wrong(f"others could replace the socket in {folder}: it must be yours, and writable by nobody else")
         make_folder(chosen.home, 0o700)
         found = os.lstat(chosen.home)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
@@ -58,7 +45,7 @@ def template_settings(chosen: Settings, imports: list[str]) -> str:
             "rehearsal": chosen.rehearsal,
             "tricks": {trick: trick not in chosen.without for trick in TRICKS},
             "idle_rebuild": chosen.idle_rebuild,
-            "log_level": chosen.log_level or "warning",
+            "log_level": chosen.log_level,
             "threads_ok": False,
         }
     )
@@ -66,19 +53,18 @@ def template_settings(chosen: Settings, imports: list[str]) -> str:
 
 def command_line(chosen: Settings, listener: str, template: str, imports: list[str]) -> list[str]:
     """The arguments of pupitre-nursery, its own path first."""
-    arguments = [listener, "--socket", chosen.socket, "--template", template, "--python", chosen.python]
+    arguments = [listener, "--template", template, "--python", chosen.python]
     arguments += ["--settings", template_settings(chosen, imports), "--home", chosen.home]
+    arguments += ["--log-level", chosen.log_level]
     if chosen.system:
         arguments.append("--system")
-    if chosen.log_level is not None:
-        arguments += ["--log-level", chosen.log_level]
     for name, number in chosen.limits.items():
         arguments += [f"--{name}", str(number)]
     return arguments
 
 
-def prepare(options: argparse.Namespace, given: dict[str, Any]) -> list[str]:
-    """Everything before exec. Raises Wrong."""
+def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[str], socket.socket]:
+    """Everything before exec: the words of pupitre-nursery and its socket. Raises Wrong."""
     if options.system and os.geteuid() != 0:
         raise Wrong("--system needs root: without it you get a nursery of your own")
     chosen = settings.resolve(given, options.system, options.config)
@@ -93,13 +79,18 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> list[str]:
     imports = preflight.choose_imports(chosen, python)
     if chosen.system:
         preflight.check_trust(chosen, (listener, template), python)
-    prepare_folders(chosen)
-    return command_line(chosen, listener, template, imports)
+    door = open_door(chosen.socket, chosen.system)
+    prepare_home(chosen)
+    return command_line(chosen, listener, template, imports), door
 
 
 def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
-    arguments = prepare(options, given)
+    arguments, door = prepare(options, given)
+    os.dup2(door.fileno(), 0)
+    if (systemd := notifier()) is not None:
+        os.set_inheritable(systemd.fileno(), True)
+    arguments += ["--notify", str(systemd.fileno() if systemd else 0)]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(arguments[0], arguments)
@@ -115,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
             start(options, given)
         if given.keys() - {"socket"} or options.system or options.config is not None:
             raise Wrong(f"{options.action} takes no option of a nursery's start but --socket")
-        socket = settings.read_command_line(given).get("socket")
-        return status.ACTIONS[options.action](socket, options)
+        asked = settings.read_command_line(given).get("socket")
+        return status.ACTIONS[options.action](asked, options)
     except Wrong as error:
         print(f"pupitre nursery: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return EXIT_SHUT if isinstance(error, Shut) else EXIT_USAGE
     except OSError as error:
         print(f"pupitre nursery: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -19,6 +19,7 @@ SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
 SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
 BUILD_SUFFIX: Final = "/1"
 TEMPLATES_MAX: Final = 4
+FORK_TIMES: Final = 256
 
 HEADER: Final = struct.Struct("@IHHQ")  # magic, version, op, id: how every datagram begins
 REQUEST: Final = struct.Struct("@IHHQ32s4Q6Q")
@@ -74,7 +75,7 @@ REASONS: Final = {
     "NO_ANSWER": "the nursery did not answer in time",
 }
 
-STATUS: Final = struct.Struct(f"@IHHQi3I4Q2I{len(REASONS)}Q")  # TEMPLATES_MAX times TEMPLATE_STATUS follow
+STATUS: Final = struct.Struct(f"@IHHQi3I4Q{FORK_TIMES}I{len(REASONS)}Q")  # TEMPLATES_MAX times TEMPLATE_STATUS follow
 STATUS_SIZE: Final = STATUS.size + TEMPLATES_MAX * TEMPLATE_STATUS.size
 ROW: Final = struct.Struct("@IHHQiIQII")
 
@@ -146,9 +147,8 @@ def text_of(field: bytes) -> str:
 
 def status_of(datagram: bytes) -> Status:
     """A struct nursery_status whose header was looked at."""
-    _, _, _, _, pid, draining, per_user, count, up, forks, refusals, live, p50, p95, *refused = STATUS.unpack_from(
-        datagram
-    )
+    _, _, _, _, pid, draining, per_user, count, up, forks, refusals, live, *rest = STATUS.unpack_from(datagram)
+    times, refused = sorted(rest[: min(forks, FORK_TIMES)]), rest[FORK_TIMES:]
     if count > TEMPLATES_MAX:
         raise Malformed(f"{count} templates")
     templates = []
@@ -160,6 +160,7 @@ def status_of(datagram: bytes) -> Status:
             raise Malformed(f"a template in state {state}")
         templates.append(Template(pid_, TemplateState(state), age, forks_, text_of(text)))
     by_name = {name: number for name, number in zip(REASONS, refused, strict=True) if number}
+    p50, p95 = (times[len(times) * percent // 100] if times else 0 for percent in (50, 95))
     return Status(pid, bool(draining), bool(per_user), up, forks, refusals, live, p50, p95, by_name, templates)
 
 

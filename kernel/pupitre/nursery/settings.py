@@ -234,7 +234,7 @@ def find_libexec(name: str, variable: str, beside: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `pupitre nursery` needs. Paths are absolute; None leaves a limit to pupitre-nursery."""
+    """All that `pupitre nursery` needs. Paths are absolute."""
 
     system: bool
     socket: str
@@ -242,10 +242,10 @@ class Settings:
     imports: list[str]
     asked: bool  # somebody named the imports: one that is missing is an error
     rehearsal: str | None = None
-    log_level: str | None = None
+    log_level: str = "warning"
     without: list[str] = field(default_factory=list)
     idle_rebuild: int = 0  # seconds; 0: never
-    limits: dict[str, int] = field(default_factory=dict)  # by option
+    limits: dict[str, int] = field(default_factory=dict)  # by option, all of LIMITS
     file: Path | None = None  # what was read
 
     @property
@@ -254,7 +254,8 @@ class Settings:
         return os.path.splitext(self.socket)[0] + ".home"
 
 
-LIMITS = ("min-uid", "max-per-user", "max-total", "burst")
+# Where nobody says: of a user's own nursery, and of one that serves strangers. 0: no limit.
+LIMITS = {"min-uid": (1000, 1000), "max-per-user": (0, 64), "max-total": (0, 0), "burst": (0, 32)}
 
 
 def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Settings:
@@ -274,9 +275,9 @@ def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Setti
         imports=values.get("import", list(DEFAULT_IMPORTS)),
         asked="import" in values,
         rehearsal=values.get("rehearsal"),
-        log_level=values.get("log-level"),
+        log_level=values.get("log-level", "warning"),
         without=values.get("without", []),
         idle_rebuild=values.get("idle-rebuild", 0),
-        limits={name: values[name] for name in LIMITS if name in values},
+        limits={name: values.get(name, usual[system]) for name, usual in LIMITS.items()},
         file=file if read else None,
     )

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What pupitre-nursery is given open: the socket that it listens at, as its descriptor 0, and systemd's ear."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+
+from pupitre.nursery.settings import Wrong
+
+BACKLOG = 4096
+NAME_MAX = 107  # bytes: sun_path without its NUL
+
+
+class Shut(Wrong):
+    """Somebody listens there already, or the folder or what is in it will not do."""
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder unless it is there; its parent must be. Raises Wrong."""
+    try:
+        os.mkdir(path, mode)
+        os.chmod(path, mode)  # whatever the umask
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Wrong(f"cannot make the folder {path}: {error.strerror}") from None
+
+
+def is_stale(name: str) -> bool:
+    """Whether nobody listens at a socket any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as peer:
+        try:
+            peer.connect(name)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        # Of one that was killed it stays open as long as what it left to close_elsewhere does.
+        pid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        return False
+
+
+def remove_stale(name: str, path: str) -> None:
+    """Of what is there already only a socket of ours is removed at which nobody listens any more. Raises Shut."""
+    try:
+        found = os.lstat(name)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+        raise Shut(f"{path} is there already and no socket of ours")
+    if not is_stale(name):
+        raise Shut(f"somebody already listens at {path}")
+    os.unlink(name)
+
+
+def open_door(path: str, system: bool) -> socket.socket:
+    """Listen, in a folder that nobody but us may change and where we stay. Raises Wrong."""
+    folder, name = os.path.split(path)
+    if not name or len(os.fsencode(name)) > NAME_MAX:
+        raise Shut(f"{path}: not the path of a socket")
+    make_folder(folder, 0o755 if system else 0o700)
+    try:
+        os.chdir(folder)
+        found = os.stat(".")
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise Shut(f"{folder} belongs to another user, or others may write in it and replace the socket")
+        remove_stale(name, path)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        umask = os.umask(0o111 if system else 0o177)
+        try:
+            door.bind(name)
+        finally:
+            os.umask(umask)
+        door.listen(BACKLOG)
+    except OSError as error:
+        raise Wrong(f"cannot listen at {path}: {error.strerror or error}") from None
+    return door
+
+
+def notifier() -> socket.socket | None:
+    """Connected to whoever wants to know when the nursery is ready, if anybody does: sd_notify(3)."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return None
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        peer.connect("\0" + path[1:] if path.startswith("@") else path)
+    except OSError:
+        peer.close()
+        return None
+    return peer
