@@ -124,15 +124,15 @@ void notify(const char *state); /* to systemd: sd_notify(3) */
 
 /* client.c */
 void client_accept(struct listener *l, void *unused);
-void client_dispatch(
-	struct listener *l); /* give an order to the template that is ready, or refuse what waits for one */
+/* Give an order to the template that is ready, or refuse what waits for one. */
+void client_dispatch(struct listener *l);
 void client_report(struct listener *l, struct template *t, const struct nursery_report *r, struct datagram *d);
 void client_orphan(struct listener *l, const struct template *t); /* it will report no more */
 bool client_tick(struct listener *l);                             /* do what is due; whether more will be */
 
 /* template.c */
-void template_build(struct listener *l,
-		    bool asked); /* unless one is being built; after UNFIT_MAX only when it is asked for */
+/* Unless one is being built; after UNFIT_MAX only when it is asked for. */
+void template_build(struct listener *l, bool asked);
 void template_reap(struct listener *l);
 bool template_tick(struct listener *l);
 
