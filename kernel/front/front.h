@@ -73,7 +73,9 @@ struct front {
 /* loop.c: serve until the phase is FRONT_ENDED. */
 void front_run(struct front *f);
 
-/* start.c: a worker, or one that was asked for. 0, or -1 with one line for the user. */
+/* start.c: ask a nursery, if there is one, before anything else is made: it forks meanwhile. */
+void start_early(struct front *f);
+/* A worker, if none was asked for, and what it is to know. 0, or -1 with one line for the user. */
 int start_worker(struct front *f, struct err *e);
 /* The nursery's came to nothing: another, by exec. Ends the phase when that fails as well. */
 void start_cold(struct front *f);

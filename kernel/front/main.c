@@ -5,6 +5,7 @@
  */
 #include <linux/close_range.h>
 #include <malloc.h>
+#include <nss.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -130,6 +131,7 @@ prepare(void)
 			"--allow-unsigned");
 		return complain(EXIT_UNSIGNED, &e);
 	}
+	start_early(&front);
 	front.sockets = sockets_open(&front.connection, &e);
 	if (front.sockets == NULL)
 		return complain(EXIT_BIND, &e);
@@ -221,9 +223,12 @@ main(int argc, char **argv)
 	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	int verbosity = front.options.verbosity > 2 ? 2 : front.options.verbosity;
 	log_init(FRONT_PROGRAM, levels[verbosity + 1]);
-	close_range(STDERR_FILENO + 1, ~0U,
-		    CLOSE_RANGE_CLOEXEC); /* what leaked into us stops here, like in a nursery */
-	mallopt(M_ARENA_MAX, 1);          /* one small heap: there is one thread that allocates much */
+	/* What leaked into us stops here, like in a nursery. */
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	/* One small heap: there is one thread that allocates much. */
+	mallopt(M_ARENA_MAX, 1);
+	/* libpgm looks one up, and Debian's order begins with a library that is rarely there. */
+	__nss_configure_lookup("protocols", "files");
 	front.worker = WORKER_INIT;
 	front.nursery = NURSERY_INIT;
 	streams_init(&front.streams);

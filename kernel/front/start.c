@@ -45,9 +45,10 @@ send_start(struct front *f, struct err *e)
 }
 
 static void
-log_cold(const struct nursery *n)
+give_up(struct front *f)
 {
-	log_info("event=cold reason=\"%s\"", nursery_reason_text(n->reason));
+	nursery_close(&f->nursery);
+	worker_close(&f->worker);
 }
 
 /* Make the link, and let somebody make the worker at its other end. On failure everything is released. */
@@ -60,24 +61,39 @@ make_worker(struct front *f, bool ask, struct err *e)
 	int result = interpreter_find(f->options.python, python, e);
 	if (result == 0)
 		result = ends_make(&f->worker, &ends, e);
-	if (result == 0 && !(ask && nursery_begin(&f->nursery, &ends, python))) {
-		log_cold(&f->nursery);
+	if (result == 0 && ask)
+		result = nursery_begin(&f->nursery, &ends, python) ? 0 : -1;
+	else if (result == 0)
 		result = spawn_worker(&f->worker, &ends, python, e);
-	}
 	ends_close(&ends);
-	if (result == 0)
-		result = send_start(f, e);
-	if (result < 0) {
-		nursery_close(&f->nursery);
-		worker_close(&f->worker);
-	}
+	if (result < 0)
+		give_up(f);
 	return result;
+}
+
+static int
+start_spawned(struct front *f, struct err *e)
+{
+	log_info("event=cold reason=\"%s\"", nursery_reason_text(f->nursery.reason));
+	return make_worker(f, false, e);
+}
+
+void
+start_early(struct front *f)
+{
+	struct err e = ERR_INIT;
+	make_worker(f, true, &e);
 }
 
 int
 start_worker(struct front *f, struct err *e)
 {
-	return make_worker(f, true, e);
+	if (f->nursery.stage == ASK_NONE && start_spawned(f, e) < 0)
+		return -1;
+	if (send_start(f, e) == 0)
+		return 0;
+	give_up(f);
+	return -1;
 }
 
 /* What the worker that is given up printed is nothing to the user, but something to whoever asked for log lines. */
@@ -101,7 +117,7 @@ start_cold(struct front *f)
 	f->nursery.stage = ASK_NONE;
 	f->cut_off = f->relay_more = false;
 	f->cut_off_ms = 0;
-	if (make_worker(f, false, &e) == 0)
+	if (start_worker(f, &e) == 0)
 		return;
 	fprintf(stderr, FRONT_PROGRAM ": error: %s\n", e.text);
 	shutdown_at_once(f, FRONT_EXIT_WORKER, 0);

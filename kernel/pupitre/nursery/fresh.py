@@ -227,9 +227,10 @@ def _set_caches() -> None:
 
 def reseed() -> None:
     """Chance and identity that no two kernels may share. `random` and OpenSSL look after themselves."""
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and "numpy.random" in sys.modules:
+        # All of the state from the system: numpy.random.seed() stretches less to as much, at several times the cost.
+        numpy.random.set_state(("MT19937", numpy.frombuffer(os.urandom(2496), numpy.uint32), 624))
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.seed()
