@@ -14,7 +14,7 @@ from typing import Any
 
 from messages import DEADLINE
 
-ALICE, BOB = 12345, 12346
+ALICE, BOB = 22345, 22346  # nobody else's
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 libc = ctypes.CDLL(None, use_errno=True)
 
