@@ -8,6 +8,7 @@ full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
 import atexit
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,12 @@ class HistoryManager(ipython_history.HistoryManager):
             self._locked += 1
             if "locked" not in str(error) or self._locked >= LOCKED_MAX:
                 self._keep_in_memory(error)
+
+    def give_back(self) -> None:
+        """What SQLite keeps of the file in memory, 90 KB, until it is next used."""
+        if self.opened:
+            with suppress(Exception):
+                self.db.execute("PRAGMA shrink_memory")
 
     def end_session(self) -> None:
         """The end of the kernel, or %reset. A session nobody wrote into is not worth a database."""

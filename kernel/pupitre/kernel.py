@@ -287,6 +287,7 @@ class IPythonKernel(SingletonConfigurable):
     def _write_history(self) -> None:
         if self.shell.history_manager is not None:
             self.shell.history_manager.writeout_cache()
+            self.shell.history_manager.give_back()
 
     def rest_with(self, act: Callable[[], None]) -> None:
         """Call `act` when the student pauses: it tidies up memory."""

@@ -275,12 +275,16 @@ def _in_plain_statement() -> bool:
     return frame is not None
 
 
-def _hide_loop_during(function: Callable[..., Any], main: Loop) -> Callable[..., Any]:
+_main: Loop | None = None  # what cells run on
+
+
+def _hide_loop_during(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as it is where no loop runs, when called from a statement of a cell that is no coroutine."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if _get_running_loop() is not main or (args and args[0] is main):
+        main = _main
+        if main is None or _get_running_loop() is not main or (args and args[0] is main):
             return function(*args, **kwargs)
         task = current_task(main)
         if task is not None and (task is not main.cell_task or not _in_plain_statement()):
@@ -295,7 +299,7 @@ def _hide_loop_during(function: Callable[..., Any], main: Loop) -> Callable[...,
             if task is not None:
                 _enter_task(main, task)
 
-    run.__pupitre_original__ = function  # type: ignore[attr-defined]
+    run.__pupitre_main__ = True  # type: ignore[attr-defined]
     return run
 
 
@@ -304,7 +308,10 @@ def let_cells_run_loops(main: Loop) -> None:
     refuse as ever.
 
     get_running_loop() goes on to work in plain cells, so create_task() there starts a task that lives on between cells.
+    For another main loop, in a forked worker, nothing is replaced again: classes that change are pages that do.
     """
+    global _main
+    _main = main
     for owner, name in (
         (asyncio, "run"),
         (asyncio.runners, "run"),
@@ -313,4 +320,5 @@ def let_cells_run_loops(main: Loop) -> None:
         (BaseEventLoop, "run_until_complete"),
     ):
         function = getattr(owner, name)
-        setattr(owner, name, _hide_loop_during(getattr(function, "__pupitre_original__", function), main))
+        if not hasattr(function, "__pupitre_main__"):
+            setattr(owner, name, _hide_loop_during(function))

@@ -61,6 +61,19 @@ def test_database_is_opened_by_the_first_write(make: Any, place: Path) -> None:
         assert connection.execute("select num_cmds from sessions").fetchall() == [(1,)]
 
 
+def test_what_sqlite_keeps_is_given_back(make: Any, place: Path) -> None:
+    manager = make()
+    manager.give_back()
+    assert not place.exists() and not manager.opened
+    for number in (1, 2):
+        manager.store_inputs(number, f"x = {number}")
+        manager.writeout_cache()
+        manager.give_back()
+        assert not manager.db.in_transaction
+    assert rows(place) == [(1, 1, "x = 1"), (1, 2, "x = 2")]
+    assert [source for _, _, source in manager.get_tail(2, include_latest=True)] == ["x = 1", "x = 2"]
+
+
 def test_reading_the_session_number_opens_it(make: Any, place: Path) -> None:
     assert make().session_number == 1
     assert make().session_number == 2

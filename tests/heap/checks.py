@@ -30,6 +30,10 @@ CHECKS: dict[str, Check] = {}
 MIB = 1 << 20
 
 
+# An addition of lists is never specialised, so each of them counts for ever.
+COUNTING = "def counting_{0}(x):\n    return x" + " + x" * 120 + "\n"
+
+
 class Node:
     """With a finaliser: of the template's, none may become immortal."""
 
@@ -61,15 +65,25 @@ class Made:
         import numpy
         import pandas
 
+        self.noted = False  # where bytecode counts
         self.node = Node("template")
         self.plain = Plain()
         self.numbers = list(range(100_000))
         self.table = {str(i): i for i in range(20_000)}
+        self.lists: list[list[object]] = [[] for _ in range(3)]
+        self.mappings: list[dict[str, object]] = [{} for _ in range(3)]
+        self.sets: list[set[object]] = [set() for _ in range(3)]
         self.buffer = bytearray(b"pupitre " * 40_000)
         self.array = numpy.arange(200_000.0)
         self.arrays = [numpy.arange(5000.0) for _ in range(40)]  # each small enough for the heap proper
         self.frame = pandas.DataFrame({"a": range(1000), "b": ["x", "y"] * 500})
         self.weak: weakref.WeakValueDictionary[str, Plain] = weakref.WeakValueDictionary(plain=self.plain)
+        names: dict[str, Callable[[list[int]], list[int]]] = {}
+        exec("".join(COUNTING.format(i) for i in range(600)), names)
+        self.counting = [names[f"counting_{i}"] for i in range(600)]
+        for _ in range(40):
+            for function in self.counting:
+                function([])
         self.log: list[str] = []
         self.generator = suspended(self.log)
         next(self.generator)
@@ -137,6 +151,20 @@ def weak_references_hold(made: Made) -> None:
     assert set(made.weak) == {"plain", "fresh"}
     del fresh
     assert set(made.weak) == {"plain"}
+
+
+@check
+def what_was_empty_lets_go(made: Made) -> None:
+    """A list that waits in the template, is filled here and replaced."""
+    things = [Plain() for _ in range(3)]
+    watches = [weakref.ref(thing) for thing in things]
+    made.lists[1].append(things[0])
+    made.mappings[1]["thing"] = things[1]
+    made.sets[1].add(things[2])
+    things.clear()
+    assert [watch() is None for watch in watches] == [False] * 3
+    made.lists[1], made.mappings[1], made.sets[1] = [], {}, set()
+    assert [watch() is None for watch in watches] == [True] * 3
 
 
 @check
@@ -407,6 +435,49 @@ def in_a_child(act: Callable[[], bytes]) -> bytes:
         answer = file.read()
     assert os.wait()[1] == 0
     return answer
+
+
+@check
+def counters_in_bytecode_are_overlooked(made: Made) -> None:
+    import _nursery
+
+    sizes = [len(function([1])) for function in made.counting]
+    assert sizes == [121] * len(made.counting)
+    told = _nursery.reshare()
+    if made.noted and "pages" in told:
+        assert told["pages"] > len(made.counting) / 6, "two or three of them have a page to themselves"
+        assert _nursery.reshare()["pages"] < 30
+    assert [len(function([2])) for function in made.counting] == sizes
+
+
+@check
+def code_that_changes_stays_changed(made: Made) -> None:
+    """Traced, and specialised anew, while pages are given back."""
+    import _nursery
+
+    lines: list[int] = []
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        lines.append(frame.f_lineno)
+        return trace
+
+    for _ in range(3):
+        sys.settrace(trace)
+        made.counting[0]([])
+        _nursery.reshare()
+        made.counting[1]([])
+        sys.settrace(None)
+        _nursery.reshare()
+        assert made.counting[2]([1]) == [1] * 121
+    assert lines == [1, 2, 2, 3, 4, 4] * 3
+    for value in (1, 1.5, "a", [1]) * 3:
+        for _ in range(200):
+            assert doubled(value) == value * 2
+        _nursery.reshare()
+
+
+def doubled(value: Any) -> Any:
+    return value + value
 
 
 @check

@@ -10,7 +10,7 @@ from checks import CHECKS
 from conftest import Driver
 
 TEMPLATE = str(Path(__file__).parent / "template.py")
-TRICKS = ["freeze", "plug", "memfd", "immortal", "plug+immortal+memfd"]
+TRICKS = ["freeze", "plug", "memfd", "immortal", "counters+memfd", "counters+plug+immortal+memfd"]
 
 
 @pytest.fixture(scope="session", params=TRICKS)
@@ -26,6 +26,8 @@ def test_the_tricks_were_done(outcome: Any) -> None:
         assert said["plug"]["blocks"] > 100 and said["plug"]["chunks"] > 10
     if "memfd" in said:
         assert said["memfd"]["pieces"] > 5 and said["memfd"]["bytes"] > 10 << 20
+    if "counters" in said:
+        assert said["counters"]["codes"] > 5_000 and said["counters"]["counters"] > 50_000
     if "immortal" in said and sys.version_info >= (3, 12):
         assert said["immortal"]["objects"] > 50_000 and said["immortal"]["mortal"] > 0
     elif "immortal" in said:

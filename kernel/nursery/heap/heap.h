@@ -12,7 +12,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -69,6 +71,26 @@ struct heap_immortal {
  * does not know. py_mortal, likewise: objects that must stay as they are (what they refer to does not). Needs the GIL. */
 int heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *ret, struct err *e);
 
+/* --- counters.c --- */
+
+struct heap_counted {
+	size_t codes;    /* that were looked at, some of them twice */
+	size_t counters; /* that their instructions have */
+	size_t pages;    /* on which those lie */
+};
+
+/* Two bytes of each opcode: how many entries the cache behind such an instruction has, 255: not known; 256 bytes on, which
+ * of them counts, 255: none. */
+#define HEAP_LAYOUT_SIZE 512
+
+/* Note where bytecode counts how often it ran, so that heap_reshare overlooks it: of every code object among py_objects, a
+ * list, or that one of them refers to. They are never freed. py_probe: a code object. Before heap_remap. Needs the GIL. */
+int heap_note_counters(PyObject *py_objects, PyObject *py_probe, const unsigned char layout[HEAP_LAYOUT_SIZE],
+		       struct heap_counted *ret, struct err *e);
+
+/* Whether what was noted of the page at this address accounts for all that two copies of it differ in. */
+bool heap_differs_in_counters_only(uintptr_t page, const char *one, const char *other);
+
 /* --- remap.c --- */
 
 struct heap_remapped {
@@ -91,7 +113,7 @@ void heap_set_file(int fd);
 
 struct heap_reshared {
 	size_t looked_at; /* pages of the file of which this process had copies */
-	size_t pages;     /* copies that were equal to the file and are gone */
+	size_t pages;     /* copies that were equal to the file, but for counters in bytecode, and are gone */
 };
 
 /* In a child at rest: give back the pages that were written to and hold again what they held. About a millisecond for ten

@@ -106,13 +106,26 @@ push(struct walk *w, PyObject *object)
 	w->stack[w->depth++] = object;
 }
 
+/* Empty ones are there to be filled, and often dropped with what they hold by then: lists of things to do. Immortal, they would
+ * hold it for ever. */
+static bool
+is_empty_container(PyObject *object)
+{
+	if (PyList_CheckExact(object))
+		return PyList_GET_SIZE(object) == 0;
+	if (PyDict_CheckExact(object))
+		return PyDict_GET_SIZE(object) == 0;
+	return Py_IS_TYPE(object, &PySet_Type) && PySet_GET_SIZE(object) == 0;
+}
+
 /* Whether dropping the last reference has an effect that the program may count on, or the object changes while it runs. */
 static bool
 must_stay_mortal(const struct walk *w, PyObject *object)
 {
 	const PyTypeObject *type = Py_TYPE(object);
 	return type->tp_finalize != NULL || type->tp_del != NULL || type == &PyFrame_Type ||
-	       type == &PyTraceBack_Type || type == &PyMemoryView_Type || is_seen(w, object);
+	       type == &PyTraceBack_Type || type == &PyMemoryView_Type || is_empty_container(object) ||
+	       is_seen(w, object);
 }
 
 static bool

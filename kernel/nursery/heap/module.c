@@ -74,6 +74,24 @@ immortalise(PyObject *py_module, PyObject *py_args, PyObject *py_keywords)
 }
 
 static PyObject *
+note_counters(PyObject *py_module, PyObject *py_args)
+{
+	(void)py_module;
+	PyObject *py_objects, *py_probe; /* borrowed */
+	const char *layout;
+	Py_ssize_t size;
+	if (!PyArg_ParseTuple(py_args, "O!O!y#", &PyList_Type, &py_objects, &PyCode_Type, &py_probe, &layout, &size))
+		return NULL;
+	if (size != HEAP_LAYOUT_SIZE)
+		return PyErr_SetString(PyExc_ValueError, "layout"), NULL;
+	struct err e = ERR_INIT;
+	struct heap_counted did;
+	if (heap_note_counters(py_objects, py_probe, (const unsigned char *)layout, &did, &e) < 0)
+		return refused(&e);
+	return Py_BuildValue("{sn,sn,sn}", "codes", did.codes, "counters", did.counters, "pages", did.pages);
+}
+
+static PyObject *
 remap_heap(PyObject *py_module, PyObject *py_unused)
 {
 	(void)py_module;
@@ -214,6 +232,7 @@ static PyMethodDef methods[] = {
 	{ "plug_holes", plug_holes, METH_NOARGS, "plug_holes()" },
 	{ "immortalise", FASTCALL_KEYWORDS(immortalise), METH_VARARGS | METH_KEYWORDS,
 	  "immortalise(*, roots=(), mortal=())" },
+	{ "note_counters", note_counters, METH_VARARGS, "note_counters(objects, probe, layout, /)" },
 	{ "remap_heap", remap_heap, METH_NOARGS, "remap_heap()" },
 	{ "reshare", reshare, METH_NOARGS, "reshare()" },
 	{ "list_copies", list_copies, METH_NOARGS, "list_copies()" },

@@ -2,7 +2,7 @@
  *
  * Most of what running Python writes is written back: a count goes up and comes down again, and what is left is a private
  * page that is equal, byte for byte, to the template's. Such a page is given back, by dropping it: the next look at it
- * finds the file's.
+ * finds the file's. So is a page that differs in nothing but counters in bytecode: see counters.c.
  *
  * Between comparing a page and dropping it nothing may write to it: see remap.c. And the file must be the one that was
  * mapped, not another one that user code has opened at the same number.
@@ -73,6 +73,13 @@ run_of_own(const uint64_t *entries, size_t count)
 	return i;
 }
 
+static bool
+is_same(uintptr_t page, const char *content)
+{
+	const char *own = (const char *)page;
+	return memcmp(own, content, MAPS_PAGE) == 0 || heap_differs_in_counters_only(page, own, content);
+}
+
 /* Drop those of `count` pages, at most BATCH, that are equal to the file's. Reading is cheaper than mapping for a few pages
  * here and there, and allocates no page tables. */
 static void
@@ -83,7 +90,7 @@ compare(struct reshare *r, uintptr_t begin, size_t count)
 	r->did.looked_at += count;
 	for (size_t i = 0, same; i < count; i += same + 1) {
 		for (same = 0; i + same < count; same++)
-			if (memcmp(r->pages[i + same], (const char *)begin + (i + same) * MAPS_PAGE, MAPS_PAGE) != 0)
+			if (!is_same(begin + (i + same) * MAPS_PAGE, r->pages[i + same]))
 				break;
 		drop(r, begin, i, i + same);
 	}

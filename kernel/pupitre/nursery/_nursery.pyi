@@ -6,6 +6,8 @@ with one thread.
 """
 
 from collections.abc import Sequence
+from types import CodeType
+from typing import Any
 
 def tune_malloc() -> dict[str, str]:
     """One malloc arena, thresholds that stay where they are. As early as possible; inherited by children."""
@@ -28,6 +30,14 @@ def immortalise(*, roots: Sequence[object] = (), mortal: Sequence[object] = ()) 
     objects: how many became immortal; mortal: how many the collector knows that did not.
     """
 
+def note_counters(objects: list[Any], probe: CodeType, layout: bytes, /) -> dict[str, int | str]:
+    """Note where bytecode counts how often it ran, so that reshare() overlooks it. Before remap_heap, and once.
+
+    objects: of them, and of what they refer to, all code objects are meant; these are never freed. probe: one of them.
+    layout: of each opcode how many entries the cache behind the instruction has, 256 bytes, 255: not known; and
+    which of them counts, 256 bytes more, 255: none. codes, counters, pages: how many there were.
+    """
+
 def remap_heap() -> dict[str, int | str]:
     """Replace the heap by private mappings of a sealed file in memory, so that fork copies no page tables. The last.
 
@@ -35,7 +45,7 @@ def remap_heap() -> dict[str, int | str]:
     """
 
 def reshare() -> dict[str, int | str]:
-    """In a child at rest: drop the pages that hold again what the file of remap_heap holds.
+    """In a child at rest: drop the pages that hold again what the file of remap_heap holds, but for noted counters.
 
     looked_at: pages of its own that it had there; pages: how many it dropped.
     """

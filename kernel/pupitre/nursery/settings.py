@@ -24,7 +24,19 @@ SYSTEM_FILE = Path("/etc/pupitre/nursery.toml")
 USER_FILE = "pupitre/nursery.toml"  # below $XDG_CONFIG_HOME
 
 # What the template can do to save memory and time; docs/memory.md.
-TRICKS = ("freeze", "rehearse", "plug", "malloc", "thp_off", "memfd", "immortal", "trim", "fork_complete", "prefault")
+TRICKS = (
+    "freeze",
+    "rehearse",
+    "plug",
+    "malloc",
+    "thp_off",
+    "memfd",
+    "immortal",
+    "counters",
+    "trim",
+    "fork_complete",
+    "prefault",
+)
 LOG_LEVELS = ("error", "warning", "info", "debug")
 # Preloaded where nobody says otherwise, each if it is installed.
 DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot", "scipy.stats", "sklearn")

@@ -6,6 +6,7 @@ and its kernel, rehearses a session, and leaves a heap whose pages children seld
 matters: docs/memory.md says what each is worth.
 """
 
+import faulthandler  # noqa: F401 - C imports it in every worker: eleven pages less
 import gc
 import os
 import sys
@@ -21,7 +22,7 @@ from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import belongings, fresh, probe, rehearsal, selftest
+from . import belongings, bytecode, fresh, probe, rehearsal, selftest
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -42,8 +43,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
 
     imports    names of modules to import; one that cannot be imported makes the template unfit
     rehearsal  path of a notebook whose code cells are run as well, or null
-    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal trim fork_complete
-               prefault; absent means true
+    tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal counters trim
+               fork_complete prefault; absent means true
 
     idle_rebuild  seconds without a fork, after the first one, when another template takes over; 0: never
 
@@ -76,7 +77,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     if tricks.get("trim", True):
         app.kernel.rest_with(rest)
     done = _settle(tricks)
-    disposable.enabled = tricks.get("fork_complete", True) and "immortal" not in done
+    disposable.enabled = tricks.get("fork_complete", True)
     if disposable.enabled:
         done.append("fork_complete")
     _refuse_threads()
@@ -108,6 +109,7 @@ def _settle(tricks: dict[str, bool]) -> list[str]:
     done = []
     gc.collect()
     for name, step in (
+        ("counters", _note_counters),
         ("plug", _nursery.plug_holes),
         ("immortal", _nursery.immortalise),
     ):
@@ -119,6 +121,14 @@ def _settle(tricks: dict[str, bool]) -> list[str]:
     if tricks.get("memfd", True) and _did(_nursery.remap_heap()):
         done.append("memfd")
     return done
+
+
+def _note_counters() -> dict[str, Any]:
+    try:
+        layout = bytecode.layout()
+    except ImportError as error:
+        return {"refused": str(error)}
+    return _nursery.note_counters(gc.get_objects(), bytecode.layout.__code__, layout)
 
 
 def rest() -> None:
