@@ -11,11 +11,13 @@ import linecache
 import os
 import sys
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 from pupitre import door, engine, parent
 from pupitre.app import IPKernelApp
+from pupitre.display import ZMQDisplayHook
 from pupitre.history import HistoryManager
 from pupitre.loop import Loop
 from pupitre.parent import NOBODY
@@ -118,29 +120,42 @@ def _write_history(app: IPKernelApp) -> None:
 
 
 def be_born(app: IPKernelApp) -> None:
-    """What a forked worker does before its first request, with the template's own environment."""
-    for _ in range(_ROUNDS):
-        loop = _be_born_once(app)
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-        loop.close()
+    """What a forked worker does before its first request, in others' home directories and last in the template's own."""
+    own = dict(os.environb)
+    with TemporaryDirectory(prefix="pupitre-rehearsal-") as folder:
+        for number in range(_ROUNDS):
+            home = os.path.join(folder, str(number % 2))
+            os.makedirs(home, exist_ok=True)
+            elsewhere = {name: value for name, value in own.items() if name != b"IPYTHONDIR"}
+            _be_born_and_die(app, elsewhere | {b"HOME": os.fsencode(home)})
+        _be_born_and_die(app, own)
     gc.disable()
     del app.kernel.loop
 
 
-def _be_born_once(app: IPKernelApp) -> Loop:
-    fresh.awake(dict(os.environb), sys.executable)
+def _be_born_and_die(app: IPKernelApp, environment: dict[bytes, bytes]) -> None:
+    loop = _be_born_once(app, environment)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+
+
+def _be_born_once(app: IPKernelApp, environment: dict[bytes, bytes]) -> Loop:
+    fresh.awake(environment, sys.executable)
     loop = Loop()
     engine.move_in({}, loop)
+    ZMQDisplayHook(app.shell)
+    engine.protect()
     app.run_startup_code()
     door.set_handler(app.kernel.handle, app.kernel.fail)
     engine.greet(app)
+    loop.call_ours_later(1.0, loop.stop)
     return loop
 
 
 def begin(app: IPKernelApp) -> None:
     """In a child: birth and a first cell. What is written to meanwhile, every worker writes to."""
-    _be_born_once(app)
+    _be_born_once(app, dict(os.environb))
     _execute(app, "1 + 1")
 
 
