@@ -120,7 +120,7 @@ def _write_history(app: IPKernelApp) -> None:
 
 
 def be_born(app: IPKernelApp) -> None:
-    """What a forked worker does before its first request, in others' home directories and last in the template's own."""
+    """What a forked worker does before its first request, elsewhere and, last, in the template's own home."""
     own = dict(os.environb)
     with TemporaryDirectory(prefix="pupitre-rehearsal-") as folder:
         for number in range(_ROUNDS):
