@@ -14,7 +14,7 @@ import pytest
 from nursery import DEADLINE, Nursery, Start, born_in_nursery
 from procs import Process
 
-READY, TEN_CELLS, FRONT = 2.8, 4.4, 0.95  # CPython 3.11; later ones need less
+READY, TEN_CELLS, FRONT = 2.4, 3.8, 0.95  # CPython 3.11; later ones need less
 MARGIN = 1.33
 CELLS = [
     "x = 1",
