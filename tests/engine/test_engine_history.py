@@ -12,6 +12,7 @@ from fake import door
 from harness import Engine
 from pupitre import history
 from pupitre.history import HistoryManager
+from pupitre.pause import Pause
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_turned_off(make: Any, place: Path) -> None:
 
 
 def test_written_a_moment_after_the_cell(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.kernel.writing, "seconds", 0.02)
+    monkeypatch.setattr(engine.kernel, "writing", Pause(engine.kernel, 0.02, engine.kernel._write_history))
     engine.ok("t_written = 1")
     assert engine.shell.history_manager.has_unwritten
     engine.run_for(0.15)
