@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -17,6 +18,16 @@ from listener import PYTHON, USUAL, Listener, eventually, find_program, has_ende
 from messages import DEADLINE
 from people import ALICE, become, nothing, run
 from pupitre.nursery.door import Shut, notifier, open_door
+
+# Come and go, on and on; a line after the first 5,000.
+KNOCK = """
+import itertools, socket, sys
+for number in itertools.count():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as visitor:
+        visitor.connect_ex(sys.argv[1])
+    if number == 5000:
+        print("knocks", flush=True)
+"""
 
 
 def mode_of(path: Path) -> int:
@@ -116,6 +127,21 @@ def test_removes_its_socket(folder: Path, signum: int) -> None:
         listener.process.send_signal(signum)
         assert listener.process.wait(DEADLINE) == 0
         assert not listener.path.exists() and listener.path.parent.exists()
+
+
+def test_hears_signals_in_a_crowd(folder: Path) -> None:
+    """There is always somebody at the door."""
+    with Listener(folder) as listener, contextlib.ExitStack() as stack:
+        pidfd = os.pidfd_open(listener.process.pid)
+        stack.callback(os.close, pidfd)
+        crowd = [subprocess.Popen([PYTHON, "-c", KNOCK, listener.path], stdout=subprocess.PIPE) for _ in range(3)]
+        for process in crowd:
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        for process in crowd:
+            assert process.stdout is not None and process.stdout.readline()
+        listener.process.terminate()
+        assert has_ended(pidfd)
 
 
 def test_removes_nobody_elses_socket(folder: Path) -> None:

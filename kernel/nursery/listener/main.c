@@ -110,8 +110,8 @@ main(int argc, char **argv)
 {
 	struct listener *l = &listener;
 	struct epoll_event event;
+	static const sigset_t none; /* empty */
 	struct stat is;
-	sigset_t none;
 	if (argc < 1 || parse(l, argv + 1) < 0) {
 		fprintf(stderr, "pupitre-nursery is started by `pupitre nursery`; see pupitre-nursery(1)\n");
 		return EXIT_USAGE;
@@ -121,11 +121,12 @@ main(int argc, char **argv)
 		log_error("error=\"%s\"", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	sigemptyset(&none);
 	template_build(l, true);
 	for (bool due = true; !noted[SIGTERM] && !noted[SIGINT] && !(l->status.draining && l->policy.kernels == 0);) {
 		/* One event a turn: what it frees cannot be met again in the same turn. */
 		int n = epoll_pwait(l->epoll, &event, 1, l->crowd ? 0 : due ? TICK_MS : -1, &none);
+		/* Which lets no signal in when there is something at once, as in a crowd there always is. */
+		pselect(0, NULL, NULL, NULL, &(struct timespec){ 0 }, &none);
 		l->now_ms = clock_ms();
 		datagram_hurry(true); /* closing what a stranger left in a socket may wait for the stranger */
 		struct watch *w = event.data.ptr;
