@@ -7,13 +7,14 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import IO
 
 import pupitre.cli
 import pytest
-from conftest import ROOT, Cli
+from conftest import DEADLINE, ROOT, Cli
 from pupitre.nursery import cli as nursery_cli
 from pupitre.nursery import preflight, settings
 from pupitre.nursery.settings import OPTIONS, TRICKS
@@ -41,6 +42,21 @@ def test_systemd_is_told_by_the_nursery(cli: Cli) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(cli.folder / "notify"))
         assert cli.started(NOTIFY_SOCKET=str(cli.folder / "notify"))["notify"] != "0"
+
+
+def test_without_standard_input(cli: Cli) -> None:
+    """As some supervisors start programs: what is opened first, the socket, is descriptor 0 then."""
+    command = [sys.executable, "-m", "pupitre.cli", "nursery"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command],
+        env=cli.environment,
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(cli.runtime / "pupitre" / "nursery.sock") in json.loads(done.stdout)[0]
 
 
 def test_the_interpreter_is_the_one_that_kernels_take(cli: Cli, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
     arguments, door = prepare(options, given)
     os.dup2(door.fileno(), 0)
+    os.set_inheritable(0, True)  # where descriptor 0 was closed it is the door itself
     if (systemd := notifier()) is not None:
         os.set_inheritable(systemd.fileno(), True)
     arguments += ["--notify", str(systemd.fileno() if systemd else 0)]
