@@ -97,6 +97,11 @@ def matplotlibrc(home: Path) -> Options:
     return {}
 
 
+def matplotlib_style(home: Path) -> Options:
+    (home / ".config/matplotlib/stylelib").mkdir(parents=True)
+    return {"env": {"XDG_CONFIG_HOME": str(home / ".config")}}
+
+
 def deleted_folder(home: Path) -> Options:
     place = home / "gone"
     place.mkdir()
@@ -144,6 +149,7 @@ REASONS: list[tuple[Callable[[Path], Options], str]] = [
     (latin_1, ""),
     (other_backend, ""),
     (matplotlibrc, ""),
+    (matplotlib_style, ""),
     (deleted_folder, ""),
     (off, ""),
     (nobody_listens, ""),

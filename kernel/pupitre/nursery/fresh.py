@@ -187,7 +187,7 @@ def _has_module(place: str, name: str) -> bool:
 
 
 def _set_matplotlib() -> bool:
-    """The user's directories. False if they chose a backend or have a matplotlibrc, which count when it is imported."""
+    """The user's directories. False if they chose a backend, a matplotlibrc or styles, which count at the import."""
     for cell in _matplotlib_answers:
         cell.cell_contents = False
     if "matplotlib" not in sys.modules:
@@ -198,7 +198,8 @@ def _set_matplotlib() -> bool:
     config = environ.get("MPLCONFIGDIR") or os.path.join(
         environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "matplotlib"
     )
-    return not (os.path.exists("matplotlibrc") or os.path.exists(os.path.join(config, "matplotlibrc")))
+    own = ("matplotlibrc", os.path.join(config, "matplotlibrc"), os.path.join(config, "stylelib"))
+    return not any(map(os.path.exists, own))
 
 
 def remember_matplotlib() -> None:
