@@ -158,6 +158,7 @@ class IPythonKernel(SingletonConfigurable):
             reply(message, error_content(RuntimeError("the handler of this request gave no answer")))
         else:
             done(message.serial)
+        self.rest_later()
 
     def call_user(self, message: Parent, function: Callable[..., Any], *args: Any) -> Any:
         """function(*args) as user code on behalf of `message`, but not as a cell."""
@@ -325,3 +326,4 @@ class IPythonKernel(SingletonConfigurable):
         except BaseException:
             self.shell.showtraceback()
         done(message.serial)
+        self.rest_later()

@@ -78,7 +78,7 @@ def test_not_while_a_cell_runs(clock: Clock, pause: Pause, acts: list[float]) ->
     assert acts == [112.0]
 
 
-def test_after_cells_and_looks(engine: Engine) -> None:
+def test_after_whatever_was_asked(engine: Engine) -> None:
     rests: list[int] = []
     engine.kernel.rest_with(lambda: rests.append(1))
     try:
@@ -91,5 +91,13 @@ def test_after_cells_and_looks(engine: Engine) -> None:
         assert rests == [1, 1]
         engine.run_for(0.1)
         assert rests == [1, 1]
+        engine.request("comm_open", {"comm_id": "c_pause", "target_name": "jupyter.widget.control", "data": {}})
+        engine.run_for(0.1)
+        assert rests == [1, 1, 1]
+        engine.kernel.shell_handlers["t_pause"] = lambda stream, ident, message: None
+        engine.request("t_pause", {})
+        engine.run_for(0.1)
+        assert rests == [1, 1, 1, 1]
     finally:
+        engine.kernel.shell_handlers.pop("t_pause", None)
         engine.kernel.resting = None
