@@ -21,6 +21,7 @@ from contextvars import Context
 from functools import wraps
 from inspect import CO_COROUTINE
 from selectors import DefaultSelector
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -106,6 +107,8 @@ class Loop(SelectorEventLoop):
         self._failed = False  # run_forever raised and no frame was served since
         self._lost: Exception | None = None  # why no more frames can be served
         super().__init__(self.selector)
+
+    time = staticmethod(monotonic)  # asyncio would look it up in the module, where user code may have replaced it
 
     # Callbacks are user code.
 
