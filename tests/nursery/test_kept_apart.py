@@ -160,6 +160,30 @@ if AS_ROOT:
         assert not template.gone(0)
 
     @only_system
+    def test_kept_apart_nothing_is_left_with_the_heap(nursery: Nursery, start: Start) -> None:
+        """The file that all share takes neither attributes nor times, and nobody opens it once more."""
+        client = start(nursery).client()
+        client.ok(
+            block("""
+            import os
+            heaps = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')
+                     if os.path.islink(f'/proc/self/fd/{n}') and 'pupitre-heap' in os.readlink(f'/proc/self/fd/{n}')]
+            done = []
+            for heap in heaps:
+                for name, attempt in {'attribute': lambda: os.setxattr(heap, 'user.x', b'x'),
+                                      'times': lambda: os.utime(heap),
+                                      'open': lambda: os.close(os.open(heap, os.O_RDWR))}.items():
+                    try:
+                        attempt()
+                        done.append(name)
+                    except OSError:
+                        pass
+            """)
+        )
+        assert client.evaluate("len(heaps)") == 1
+        assert client.evaluate("done") == []
+
+    @only_system
     def test_kept_apart_users_may_not_look(nursery: Nursery, start: Start) -> None:
         """In a nursery for all: a worker is its user's, root's to others; template and listener are nobody's."""
         kernel = start(nursery)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -175,8 +176,11 @@ replace_all(struct remap *m, struct err *e)
 	for (size_t i = maps.count; i-- > 0;)
 		if (replace_mapping(m, &maps.ranges[i], e) < 0)
 			return -1;
-	/* Whoever gets at the file all the same, by /proc/PID/map_files, must not write to everybody's memory. */
-	return fcntl(m->file, F_ADD_SEALS, SEALS) < 0 ? err_system(e, "sealing the heap's memfd") : 0;
+	/* Whoever gets at the file all the same, by /proc/PID/map_files, must not write to everybody's memory; nor may a worker leave
+	 * something with it, as an attribute, for all to find: it is everybody's to write otherwise. */
+	if (fchmod(m->file, S_IRUSR) < 0 || fcntl(m->file, F_ADD_SEALS, SEALS) < 0)
+		return err_system(e, "sealing the heap's memfd");
+	return 0;
 }
 
 static int
