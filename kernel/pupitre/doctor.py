@@ -246,7 +246,7 @@ def check_limits() -> Findings:
     tasks = cgroup_limit("pids.max")
     if tasks is not None and tasks < 16:
         yield wrong(f"only {tasks} processes and threads are allowed by the cgroup: one kernel is two processes")
-    yield fine(f"{files} open files, {'no' if memory is None else memory >> 20} MB memory limit of the cgroup")
+    yield fine(f"{files} open files, {'no' if memory is None else f'{memory >> 20} MB'} memory limit of the cgroup")
 
 
 def check_nursery() -> Findings:
@@ -258,7 +258,7 @@ def check_nursery() -> Findings:
     if status not in (0, 1) or answer == text:
         yield wrong(f"pupitre-kernel --ask-nursery ends with {status}: {text[-300:]}")
     elif status == 0:
-        yield fine(f"kernels are forked by the one at {answer}")
+        yield fine(f"there is one at {answer}")
     elif answer == "none: no nursery listens":
         yield fine("none: each kernel starts a Python of its own")
     else:

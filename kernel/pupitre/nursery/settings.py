@@ -208,7 +208,10 @@ def default_socket(system: bool) -> str:
         return messages.SYSTEM_SOCKET
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if not runtime:
-        raise Wrong("XDG_RUNTIME_DIR is not set, so there is no usual place to listen: say --socket PATH")
+        raise Wrong(
+            "XDG_RUNTIME_DIR is not set, so there is no usual place to listen: "
+            f"say --socket PATH, and {messages.SOCKET_VARIABLE}=PATH where Jupyter starts"
+        )
     return os.path.join(runtime, messages.SOCKET)
 
 
