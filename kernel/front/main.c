@@ -3,6 +3,7 @@
  * pupitre-kernel: the process that Jupyter starts, signals and waits for. Reads the command line and the connection file, binds, starts
  * the worker, serves, and ends as the worker ended. Exit statuses: pupitre-kernel(1).
  */
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <malloc.h>
 #include <nss.h>
@@ -41,6 +42,17 @@ complain(enum exit_status status, const struct err *e)
 {
 	fprintf(stderr, "%s: error: %s\n", FRONT_PROGRAM, e->text);
 	return (int)status;
+}
+
+/* Descriptors 0 to 2 are somebody's, if only nobody's: what is said on standard error must not get into what we open. */
+static void
+hold_standard(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_close(&fd);
 }
 
 /* Whoever started us wanted this ignored, as nohup does. Not so with what Jupyter says by signals. */
@@ -223,6 +235,7 @@ main(int argc, char **argv)
 	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	int verbosity = front.options.verbosity > 2 ? 2 : front.options.verbosity;
 	log_init(FRONT_PROGRAM, levels[verbosity + 1]);
+	hold_standard();
 	/* What leaked into us stops here, like in a nursery. */
 	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	/* One small heap: there is one thread that allocates much. */

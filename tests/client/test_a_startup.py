@@ -44,6 +44,14 @@ def test_a_forms_of_f(launch: Launch, form: str, directory: Path) -> None:
     assert kernel.client().ok("1").text == "1"
 
 
+def test_a_without_standard_descriptors(launch: Launch) -> None:
+    """What the kernel says to whoever started it gets nowhere else."""
+    script = 'unset JPY_PARENT_PID; exec "$@" <&- >&- 2>&-'
+    client = launch(prefix=["sh", "-c", script, "sh"]).client()
+    result = client.ok("import os, sys; print('out'); print('err', file=sys.stderr); os.system('echo sub')")
+    assert (result.stdout, result.stderr) == ("out\nsub\n", "err\n")
+
+
 def test_a_without_a_file_one_is_made_in_the_runtime_directory(launch: Launch) -> None:
     """Under the name that other tools look for: kernel-<pid>.json."""
     kernel = launch(file=None, wait=False)
