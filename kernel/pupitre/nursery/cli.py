@@ -84,16 +84,23 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[st
     return command_line(chosen, listener, template, imports), door
 
 
+def hold_standard() -> None:
+    """Where descriptors 0 to 2 are closed make them /dev/null: nothing else that is opened is to become one of them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
 def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
+    hold_standard()
     arguments, door = prepare(options, given)
     os.dup2(door.fileno(), 0)
-    os.set_inheritable(0, True)  # where descriptor 0 was closed it is the door itself
     if (systemd := notifier()) is not None:
         os.set_inheritable(systemd.fileno(), True)
     arguments += ["--notify", str(systemd.fileno() if systemd else 0)]
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where a descriptor was closed
+        stream.flush()
     os.execv(arguments[0], arguments)
 
 
