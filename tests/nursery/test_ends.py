@@ -327,6 +327,30 @@ def test_ends_interrupt_and_restart(bare: Nursery, start: Start) -> None:
     born_in_nursery(start(bare))
 
 
+def test_ends_interrupt_of_a_finaliser_at_rest(bare: Nursery, start: Start) -> None:
+    """The worker collects garbage while its student pauses: what hangs there can be stopped, and costs no cell."""
+    kernel = start(bare)
+    client = kernel.client()
+    client.ok(
+        block("""
+        import gc, time
+        gc.collect()
+        get_ipython().kernel.resting.seconds = 0.05
+        class Slow:
+            def __del__(self):
+                open('begun', 'w').close()
+                time.sleep(60)
+        slow = Slow()
+        slow.itself = slow
+        del slow
+    """)
+    )
+    wait_until((kernel.directory / "begun").exists, "the finaliser runs")
+    cell = client.execute("1+1")
+    kernel.interrupt()
+    assert client.collect(cell).text == "2"
+
+
 def test_ends_kernels_survive_fifty_listeners(begin: Begin, start: Start) -> None:
     """KILL of the listener, as often as one likes: running kernels do not notice."""
     count = int(os.environ.get("PUPITRE_NURSERY_KERNELS", "30"))
