@@ -29,6 +29,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from . import door
 
+AT_ONCE = 0.02  # seconds
+
 _RUN_CODE = InteractiveShell.run_code.__code__  # IPython's frame around each statement of a cell
 
 
@@ -104,7 +106,7 @@ class Loop(SelectorEventLoop):
         self._cell_context: Context | None = None
         self._steps = Steps(None, 0, 0)
         self._cancelled_at = -1  # steps the cell had made when it was last cancelled
-        self._failed = False  # run_forever raised and no frame was served since
+        self._failed_at = 0.0  # when run_forever raised, if no frame was served since
         self._lost: Exception | None = None  # why no more frames can be served
         super().__init__(self.selector)
 
@@ -216,8 +218,8 @@ class Loop(SelectorEventLoop):
         """Run until stop_serving.
 
         Interrupts and SystemExit that background tasks let escape end the task, not the kernel. An exception of the
-        loop's own (its selector or a descriptor of ours was closed) is raised when it comes again at once, EOFError
-        when the front is gone.
+        loop's own (its selector or a descriptor of ours was closed) is raised when it comes again at once; one that the
+        user's signal handlers raise while we wait comes later. EOFError when the front is gone.
         """
         self.add_our_reader(door.link_fd, self._serve_frames)
         self.add_our_reader(door.wake_fd, self.woken)
@@ -236,16 +238,16 @@ class Loop(SelectorEventLoop):
     def _serve_frames(self) -> None:
         try:
             door.dispatch()
-            self._failed = False
+            self._failed_at = 0.0
         except Exception as error:
             self._lost = error
             self.stop()
 
     def _fail(self, error: Exception) -> None:
-        if self._failed:
+        if self.time() < self._failed_at + AT_ONCE:
             raise error
-        self._failed = True
         self._tell("The event loop failed", error)
+        self._failed_at = self.time()
 
     def _tell(self, message: str, error: BaseException) -> None:
         """As asyncio tells of errors. Not by the user's handler, which may be what raised."""

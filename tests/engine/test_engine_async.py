@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """spec M: asyncio in cells, and Stop in an await cell."""
 
+import signal
+
 import pytest
 from fake import door
 from harness import Engine
@@ -204,6 +206,28 @@ def test_serve_outlives_what_escapes(engine: Engine) -> None:
     with engine.our_streams():
         engine.loop.serve()
     assert engine.loop.exiting
+    engine.loop.exiting = False
+
+
+def test_serve_outlives_handlers_that_raise_again_and_again(engine: Engine) -> None:
+    left = [1, 2, 3]
+
+    def ring(number: int, frame: object) -> None:
+        if not left:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            engine.loop.call_soon_threadsafe(engine.loop.stop_serving)
+            return
+        raise TimeoutError(left.pop())
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with engine.our_streams():
+            engine.loop.serve()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert engine.loop.exiting and not left
     engine.loop.exiting = False
 
 
