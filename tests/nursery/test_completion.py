@@ -49,9 +49,9 @@ OPEN = {
 
 @pytest.fixture(scope="module")
 def completing() -> Iterator[Nursery]:
-    """Its workers let a child complete, on every Python: where objects are immortal, they would not."""
+    """One for all tests, which are patient."""
     directory = Path(tempfile.mkdtemp(prefix="pn-"))
-    nursery = Nursery(directory / "n", "--burst", "100", "--import", "matplotlib.pyplot", "--without", "immortal")
+    nursery = Nursery(directory / "n", "--burst", "100", "--import", "matplotlib.pyplot")
     yield nursery
     nursery.close()
     shutil.rmtree(directory, ignore_errors=True)

@@ -40,10 +40,12 @@ def _be_child(act: Callable[[], bytes], writer: int) -> None:
     """Never returns."""
     status = 1
     try:
-        answer = act()
-        status = 0
-    except BaseException as error:
-        answer = f"{type(error).__name__}: {error}".encode()
-    with open(writer, "wb", closefd=False) as file:
-        file.write(answer)
-    os._exit(status)
+        try:
+            answer = act()
+            status = 0
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}".encode()
+        with open(writer, "wb", closefd=False) as file:
+            file.write(answer)
+    finally:
+        os._exit(status)

@@ -122,7 +122,7 @@ def _write_history(app: IPKernelApp) -> None:
 def be_born(app: IPKernelApp) -> None:
     """What a forked worker does before its first request, elsewhere and, last, in the template's own home."""
     own = dict(os.environb)
-    with TemporaryDirectory(prefix="pupitre-rehearsal-") as folder:
+    with TemporaryDirectory(prefix="rehearsal-", dir=os.path.expanduser("~")) as folder:
         for number in range(_ROUNDS):
             home = os.path.join(folder, str(number % 2))
             os.makedirs(home, exist_ok=True)

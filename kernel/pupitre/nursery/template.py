@@ -84,8 +84,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     selftest.run()
     if tricks.get("prefault", True):
         with suppress(probe.Failed):
-            _nursery.expect_copies(probe.ask(partial(_list_copies, app)))
-            done.append("prefault")
+            if _did(_nursery.expect_copies(probe.ask(partial(_list_copies, app)))):
+                done.append("prefault")
     return _fingerprint(settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
 
 
