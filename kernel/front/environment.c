@@ -80,7 +80,9 @@ static const struct rule {
 	{ "PYTHONUNBUFFERED", is_none },
 	{ "PYTHONIOENCODING", is_none },
 	{ "PYTHONHASHSEED", is_not_random },
-	/* Not Python's: by these the images named python say what is in them. */
+	/* Not Python's: by the first people name an interpreter (node-gyp, our own scripts), by the others the images named
+	 * python say what is in them. */
+	{ "PYTHON", is_none },
 	{ "PYTHON_VERSION", is_none },
 	{ "PYTHON_SHA256", is_none },
 	{ "PYTHON_PIP_*", is_none },

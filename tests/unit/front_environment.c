@@ -31,6 +31,7 @@ test_harmless(void **state)
 		"PYTHONHASHSEED=",
 		"PYTHONHOME=",
 		"PYTHONMALLOC=",
+		"PYTHON=/usr/bin/python3",
 		"PYTHON_VERSION=3.13.5",
 		"PYTHON_SHA256=0",
 		"PYTHON_GET_PIP_URL=x",
