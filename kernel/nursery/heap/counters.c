@@ -34,13 +34,6 @@ struct notes {
 	struct heap_counted did;
 };
 
-static void *
-room_for(size_t bytes)
-{
-	void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return room == MAP_FAILED ? NULL : room;
-}
-
 static void
 note(struct notes *n, uintptr_t at)
 {
@@ -99,7 +92,7 @@ tabulate(struct notes *n, struct err *e)
 	size_t count = 0;
 	for (size_t i = 0; i < n->count; i++)
 		count += i == 0 || n->at[i] / MAPS_PAGE != n->at[i - 1] / MAPS_PAGE;
-	uintptr_t *found = room_for(count * (sizeof *found + BITS_SIZE));
+	uintptr_t *found = maps_room(count * (sizeof *found + BITS_SIZE));
 	if (found == NULL)
 		return err_memory(e);
 	unsigned char(*marks)[BITS_SIZE] = (void *)(found + count);
@@ -142,7 +135,7 @@ heap_note_counters(PyObject *py_objects, PyObject *py_probe, const unsigned char
 	if (page_count > 0)
 		return err_set(e, ERR_DENIED, "done before");
 	struct notes n = { .entries = layout, .places = layout + OPCODES, .room = PLACES_MIN };
-	n.at = room_for(n.room * sizeof *n.at);
+	n.at = maps_room(n.room * sizeof *n.at);
 	if (n.at == NULL)
 		return err_memory(e);
 	for (Py_ssize_t i = 0; i < PyList_GET_SIZE(py_objects); i++) {

@@ -277,21 +277,14 @@ refuse(struct err *e)
 	return 0;
 }
 
-static void *
-room_for(size_t bytes)
-{
-	void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return room == MAP_FAILED ? NULL : room;
-}
-
 int
 heap_immortalise(PyObject *py_roots, PyObject *py_mortal, struct heap_immortal *ret, struct err *e)
 {
 	if (refuse(e) < 0)
 		return -1;
 	struct walk w = { .room = STACK_MIN };
-	w.stack = room_for(w.room * SLOT);
-	w.seen = room_for(SET_SIZE * SLOT);
+	w.stack = maps_room(w.room * SLOT);
+	w.seen = maps_room(SET_SIZE * SLOT);
 	int failure = 0;
 	if (w.stack == NULL || w.seen == NULL)
 		failure = err_memory(e);

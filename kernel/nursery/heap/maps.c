@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
-#define PRESENT ((uint64_t)1 << 63)
 #define SWAPPED ((uint64_t)1 << 62)
 #define BATCH ((size_t)512)
 #define LINE_SIZE 160 /* of a first line, as much as tells */
@@ -114,6 +114,26 @@ maps_each_line(int maps, char *text, size_t text_size, void (*look)(void *contex
 	}
 }
 
+void
+maps_each_window(int pagemap, const struct maps_range *range, uint64_t entries[MAPS_WINDOW],
+		 void (*look)(void *context, uintptr_t begin, size_t count), void *context)
+{
+	for (uintptr_t at = range->begin; at < range->end; at += MAPS_WINDOW * MAPS_PAGE) {
+		size_t left = (range->end - at) / MAPS_PAGE;
+		size_t count = left < MAPS_WINDOW ? left : MAPS_WINDOW;
+		ssize_t size = (ssize_t)(count * sizeof *entries);
+		if (pread(pagemap, entries, (size_t)size, (off_t)(at / MAPS_PAGE * sizeof *entries)) == size)
+			look(context, at, count);
+	}
+}
+
+void *
+maps_room(size_t bytes)
+{
+	void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return room == MAP_FAILED ? NULL : room;
+}
+
 int
 maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e)
 {
@@ -125,7 +145,7 @@ maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *
 		if (size < (ssize_t)sizeof *entries)
 			return err_system(e, "/proc/self/pagemap");
 		for (size_t i = 0; i < (size_t)size / sizeof *entries; i++)
-			ret[done++] = (entries[i] & (PRESENT | SWAPPED)) != 0;
+			ret[done++] = (entries[i] & (MAPS_PRESENT | SWAPPED)) != 0;
 	}
 	return 0;
 }

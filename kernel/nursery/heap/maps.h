@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the kernel says of this process's mappings, read without allocating anything.
+ * What the kernel says of this process's mappings, read without allocating anything; and a mapping for what must not lie in
+ * the heap that is looked at.
  */
 #ifndef PUPITRE_NURSERY_MAPS_H
 #define PUPITRE_NURSERY_MAPS_H
@@ -32,6 +33,21 @@ bool maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret
 
 /* Call `look` with each line of /proc/self/maps, which it may change. maps: the open file; text: room for a part of it. */
 void maps_each_line(int maps, char *text, size_t text_size, void (*look)(void *context, char *line), void *context);
+
+/* An entry of /proc/self/pagemap. */
+#define MAPS_PRESENT ((uint64_t)1 << 63)
+#define MAPS_OF_FILE ((uint64_t)1 << 61)   /* or shared: not a copy of this process's own */
+#define MAPS_EXCLUSIVE ((uint64_t)1 << 56) /* no other process has it */
+
+#define MAPS_WINDOW ((size_t)512) /* pages */
+
+/* Read the entries of a range into `entries`, a window after the other, and call `look` for each: begin, the address of the
+ * first of `count` pages. A window that cannot be read is left out. pagemap: the open file. */
+void maps_each_window(int pagemap, const struct maps_range *range, uint64_t entries[MAPS_WINDOW],
+		      void (*look)(void *context, uintptr_t begin, size_t count), void *context);
+
+/* Zeroed memory in a private mapping of its own, which the caller unmaps. NULL when there is none. */
+void *maps_room(size_t bytes);
 
 /* Of `count` pages from `begin` on, whether each is in memory or in swap. pagemap: /proc/self/pagemap. 0, or -1. */
 int maps_touched(int pagemap, uintptr_t begin, size_t count, bool *ret, struct err *e);

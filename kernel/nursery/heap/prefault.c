@@ -22,32 +22,18 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define WINDOW ((size_t)512) /* pages that are asked for in one go */
 #define VECTOR ((size_t)512) /* ranges that are copied in one go; the kernel takes 1,024 */
 #define TEXT_SIZE ((size_t)16384)
-#define PAGEMAP_PRESENT ((uint64_t)1 << 63)
-#define PAGEMAP_OF_FILE ((uint64_t)1 << 61)   /* or shared: not a copy */
-#define PAGEMAP_EXCLUSIVE ((uint64_t)1 << 56) /* no other process has it: a copy that was made since the fork */
 
 /* In mappings of their own: what is counted must not change what there is to count. */
 struct search {
 	struct heap_copies found; /* first: who has it frees all of this */
 	int pagemap;
-	uint64_t entries[WINDOW];
+	uint64_t entries[MAPS_WINDOW];
 	char text[TEXT_SIZE];
 };
 
 static struct heap_copies *expected;
-
-static void *
-take_pages(size_t size, struct err *e)
-{
-	void *made = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (made != MAP_FAILED)
-		return made;
-	err_memory(e);
-	return NULL;
-}
 
 void
 heap_free_copies(struct heap_copies *copies)
@@ -65,18 +51,17 @@ add_page(struct heap_copies *found, uintptr_t page)
 		found->ranges[found->count++] = (struct maps_range){ page, page + MAPS_PAGE };
 }
 
+/* Made since the fork. */
 static bool
 is_copy(uint64_t entry)
 {
-	return (entry & PAGEMAP_PRESENT) != 0 && (entry & PAGEMAP_EXCLUSIVE) != 0 && (entry & PAGEMAP_OF_FILE) == 0;
+	return (entry & MAPS_PRESENT) != 0 && (entry & MAPS_EXCLUSIVE) != 0 && (entry & MAPS_OF_FILE) == 0;
 }
 
 static void
-look_at(struct search *s, uintptr_t begin, size_t count)
+look_at(void *context, uintptr_t begin, size_t count)
 {
-	ssize_t size = (ssize_t)(count * sizeof *s->entries);
-	if (pread(s->pagemap, s->entries, (size_t)size, (off_t)(begin / MAPS_PAGE * sizeof *s->entries)) != size)
-		return;
+	struct search *s = context;
 	for (size_t i = 0; i < count; i++) {
 		if (is_copy(s->entries[i]))
 			add_page(&s->found, begin + i * MAPS_PAGE);
@@ -91,10 +76,7 @@ look_at_line(void *context, char *line)
 	char perms[5];
 	if (sscanf(line, "%lx-%lx %4s", &begin, &end, perms) != 3 || strcmp(perms, "rw-p") != 0)
 		return;
-	for (uintptr_t at = begin; at < end; at += WINDOW * MAPS_PAGE) {
-		size_t left = (end - at) / MAPS_PAGE;
-		look_at(s, at, left < WINDOW ? left : WINDOW);
-	}
+	maps_each_window(s->pagemap, &(struct maps_range){ begin, end }, s->entries, look_at, s);
 }
 
 struct heap_copies *
@@ -106,9 +88,11 @@ heap_list_copies(struct err *e)
 		err_system(e, "/proc/self");
 		return NULL;
 	}
-	struct search *s = take_pages(sizeof *s, e);
-	if (s == NULL)
+	struct search *s = maps_room(sizeof *s);
+	if (s == NULL) {
+		err_memory(e);
 		return NULL;
+	}
 	s->pagemap = pagemap;
 	maps_each_line(maps, s->text, TEXT_SIZE, look_at_line, s);
 	return &s->found;
@@ -117,8 +101,8 @@ heap_list_copies(struct err *e)
 int
 heap_expect_copies(const struct maps_range *ranges, size_t count, struct err *e)
 {
-	if (expected == NULL && (expected = take_pages(sizeof(struct search), e)) == NULL)
-		return -1;
+	if (expected == NULL && (expected = maps_room(sizeof(struct search))) == NULL)
+		return err_memory(e);
 	expected->count = count < HEAP_COPIES_MAX ? count : HEAP_COPIES_MAX;
 	memcpy(expected->ranges, ranges, expected->count * sizeof *ranges);
 	return 0;

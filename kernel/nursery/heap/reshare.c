@@ -22,11 +22,8 @@
 #include "base/fd.h"
 #include "maps.h"
 
-#define WINDOW ((size_t)512) /* pages that are looked for in one go */
 #define TEXT_SIZE ((size_t)16384)
 #define BATCH ((size_t)16) /* that are compared in one go */
-#define PAGEMAP_PRESENT ((uint64_t)1 << 63)
-#define PAGEMAP_OF_FILE ((uint64_t)1 << 61) /* or shared: not a copy of our own */
 
 static int file = -1;
 static struct stat file_then; /* what file was when it was set */
@@ -36,7 +33,7 @@ struct reshare {
 	int pagemap;
 	off_t shift; /* from an address of the mapping that is looked at to the place in the file */
 	struct heap_reshared did;
-	uint64_t entries[WINDOW];
+	uint64_t entries[MAPS_WINDOW];
 	char pages[BATCH][MAPS_PAGE], text[TEXT_SIZE];
 };
 
@@ -68,7 +65,7 @@ static size_t
 run_of_own(const uint64_t *entries, size_t count)
 {
 	size_t i = 0;
-	while (i < count && (entries[i] & PAGEMAP_PRESENT) != 0 && (entries[i] & PAGEMAP_OF_FILE) == 0)
+	while (i < count && (entries[i] & MAPS_PRESENT) != 0 && (entries[i] & MAPS_OF_FILE) == 0)
 		i++;
 	return i;
 }
@@ -97,26 +94,15 @@ compare(struct reshare *r, uintptr_t begin, size_t count)
 }
 
 static void
-look_at(struct reshare *r, uintptr_t begin, size_t count)
+look_at(void *context, uintptr_t begin, size_t count)
 {
-	ssize_t size = (ssize_t)(count * sizeof *r->entries);
-	if (pread(r->pagemap, r->entries, (size_t)size, (off_t)(begin / MAPS_PAGE * sizeof *r->entries)) != size)
-		return;
+	struct reshare *r = context;
 	size_t i = 0;
 	while (i < count) {
 		size_t own = run_of_own(r->entries + i, count - i < BATCH ? count - i : BATCH);
 		if (own > 0)
 			compare(r, begin + i * MAPS_PAGE, own);
 		i += own > 0 ? own : 1;
-	}
-}
-
-static void
-look_at_range(struct reshare *r, const struct maps_range *range)
-{
-	for (uintptr_t at = range->begin; at < range->end; at += WINDOW * MAPS_PAGE) {
-		size_t left = (range->end - at) / MAPS_PAGE;
-		look_at(r, at, left < WINDOW ? left : WINDOW);
 	}
 }
 
@@ -140,7 +126,7 @@ look_at_line(void *context, char *line)
 	struct reshare *r = context;
 	struct maps_range range;
 	if (is_ours(line, &range, &r->shift))
-		look_at_range(r, &range);
+		maps_each_window(r->pagemap, &range, r->entries, look_at, r);
 }
 
 static bool
