@@ -8,10 +8,9 @@ import socket
 import stat
 import struct
 
-from pupitre.nursery.settings import Wrong
+from pupitre.nursery.settings import SOCKET_PATH_MAX, Wrong
 
 BACKLOG = 4096
-NAME_MAX = 107  # bytes: sun_path without its NUL
 
 
 class Shut(Wrong):
@@ -65,7 +64,7 @@ def remove_stale(name: str, path: str) -> None:
 def open_door(path: str, system: bool) -> socket.socket:
     """Listen, in a folder that nobody but us may change and where we stay. Raises Wrong."""
     folder, name = os.path.split(path)
-    if not name or len(os.fsencode(name)) > NAME_MAX:
+    if not name or len(os.fsencode(name)) > SOCKET_PATH_MAX:
         raise Shut(f"{path}: not the path of a socket")
     make_folder(folder, 0o755 if system else 0o700)
     try:
