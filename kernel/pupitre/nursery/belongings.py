@@ -65,11 +65,16 @@ def settle() -> None:
         if info.atexit:
             _at_end.append(partial(info.func, *info.args, **(info.kwargs or {})))
     registry.clear()
-    for file in gc.get_objects():
-        if isinstance(file, IOBase):  # or each worker would have what waits to be written
-            with suppress(Exception):
-                file.flush()
+    flush_files()  # or each worker would have what waits to be written
     _left[:] = [_describe(number) for number in _open_files() if number not in _before]
+
+
+def flush_files() -> None:
+    """Every file that Python knows."""
+    for file in gc.get_objects():
+        if isinstance(file, IOBase):
+            with suppress(BaseException):
+                file.flush()
 
 
 def _open_files() -> list[int]:

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from io import FileIO, IOBase, TextIOWrapper
+from io import FileIO, TextIOWrapper
 from itertools import count
 from types import ModuleType
 from typing import Any
@@ -249,10 +249,7 @@ def reseed() -> None:
 def flush() -> None:
     """The end of a forked worker: what files still hold that nobody closed, Python's own included."""
     gc.collect()
-    for file in gc.get_objects():
-        if isinstance(file, IOBase):
-            with suppress(BaseException):
-                file.flush()
+    belongings.flush_files()
     for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
         with suppress(BaseException):
             getattr(sys, name).flush()
