@@ -6,6 +6,9 @@ must fork, `begin` a nursery of the test's own.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +34,16 @@ def directory() -> Iterator[Path]:
     path = short_directory()
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def environment(directory: Path) -> Path:
+    """A virtual environment of the test's own, with all packages of ours behind its own; its site-packages."""
+    place = directory / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
+    packages = next(place.glob("lib/python3*/site-packages"))
+    (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return packages
 
 
 def session(*options: str, system: bool) -> Iterator[Nursery]:

@@ -37,6 +37,11 @@ def pupitre() -> str:
     return str(Path(sys.executable).parent / "pupitre")
 
 
+def python_of(packages: Path) -> str:
+    """The interpreter of a virtual environment, by its site-packages."""
+    return str(packages.parents[2] / "bin/python3")
+
+
 class Nursery:
     """`pupitre nursery` in the foreground, in a session of its own.
 

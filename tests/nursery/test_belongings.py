@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 from launch import Kernel
-from nursery import AS_ROOT, Begin, Nursery, Start
+from nursery import AS_ROOT, Begin, Nursery, Start, python_of
 from raw import Client, block
 
 SECONDS = 5.0
@@ -57,21 +54,13 @@ REHEARSAL = "import atexit, leaver\n@atexit.register\ndef at_end(note=leaver.not
 
 
 @pytest.fixture
-def packages(directory: Path) -> Path:
+def packages(environment: Path) -> Path:
     """The site-packages of a virtual environment that has `leaver`."""
-    place = directory / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
-    packages = next(place.glob("lib/python3*/site-packages"))
-    (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    (packages / "leaver.py").write_text(PACKAGE)
-    (packages / "table").write_text("first second")
-    (packages / "notes").touch(0o666)
-    (packages / "notes").chmod(0o666)
-    return packages
-
-
-def python_of(packages: Path) -> str:
-    return str(packages.parents[2] / "bin/python3")
+    (environment / "leaver.py").write_text(PACKAGE)
+    (environment / "table").write_text("first second")
+    (environment / "notes").touch(0o666)
+    (environment / "notes").chmod(0o666)
+    return environment
 
 
 def begin_leaver(begin: Begin, packages: Path, system: bool) -> Nursery:

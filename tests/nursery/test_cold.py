@@ -6,16 +6,13 @@ the nursery says why.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from launch import Kernel
-from nursery import AS_ROOT, DEADLINE, Begin, Nursery, Prepare, Start, started_cold
+from nursery import AS_ROOT, DEADLINE, Begin, Nursery, Prepare, Start, python_of, started_cold
 from pupitre.nursery.messages import Op, TemplateState
 from raw import block
 
@@ -177,20 +174,6 @@ def test_cold_caller(nursery: Nursery, start: Start, prepare: Prepare, reason: s
 
 
 # -- the template ---
-
-
-@pytest.fixture
-def environment(directory: Path) -> Path:
-    """A virtual environment of the test's own, with all packages of ours behind its own; its site-packages."""
-    place = directory / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
-    packages = next(place.glob("lib/python3*/site-packages"))
-    (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return packages
-
-
-def python_of(packages: Path) -> str:
-    return str(packages.parents[2] / "bin/python3")
 
 
 def test_cold_other_python(nursery: Nursery, start: Start, environment: Path) -> None:
