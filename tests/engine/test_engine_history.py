@@ -175,8 +175,15 @@ def test_turned_off(make: Any, place: Path) -> None:
 
 
 def test_written_a_moment_after_the_cell(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.kernel, "writing", Pause(engine.kernel, 0.02, engine.kernel._write_history))
+    manager = engine.shell.history_manager
+    unwritten: list[bool] = []
+
+    def write() -> None:
+        unwritten.append(manager.has_unwritten)
+        engine.kernel._write_history()
+
+    monkeypatch.setattr(engine.kernel, "writing", Pause(engine.kernel, 0.02, write))
     engine.ok("t_written = 1")
-    assert engine.shell.history_manager.has_unwritten
     engine.run_for(0.15)
-    assert not engine.shell.history_manager.has_unwritten
+    assert unwritten == [True]
+    assert not manager.has_unwritten
