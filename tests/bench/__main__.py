@@ -2,7 +2,8 @@
 """Run the benchmarks: one run, one table.
 
 Exit status 0 when rows could be measured, met or missed; 1 when none could; 2 for bad usage. With --strict, 1 also when
-a target is missed."""
+a target is missed. With --against only Pupitre is measured, this tree beside a commit, in turns; --strict is then about
+rows that got worse."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from pupitre.nursery.settings import TRICKS
 
 from . import (
+    against,
     plot,
     rows_crowd,
     rows_idle,
@@ -68,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a figure to publish")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--rows", default=",".join(SHORT), help=f"only these rows, with commas: {','.join(ROWS)}")
+    which.add_argument("--rows", help=f"only these rows, with commas: {','.join(ROWS)}")
     which.add_argument("--nursery", action="store_true", help="the rows of the nursery, with those that take minutes")
     which.add_argument("--all", action="store_true", help="every row, which takes an hour")
     parser.add_argument("--kernels", default=",".join(COLUMNS), help="only these columns: %(default)s")
@@ -78,11 +80,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--interrupts", type=int, help="how many the interrupt row sends (default 4000, quick 500)")
     parser.add_argument("--idle", type=float, help="seconds of the idle row (default 60, quick 10)")
     parser.add_argument("--without", default="", help=f"tricks that the nursery leaves out: {','.join(TRICKS)}")
+    parser.add_argument("--against", metavar="COMMIT", help="this tree beside that commit, both built in build/against")
+    parser.add_argument("--rounds", type=int, default=10, help="how many turns of each with --against (%(default)s)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the row `lesson` there (PNG)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--strict", action="store_true", help="exit status 1 when a target is missed")
     options = parser.parse_args()
-    options.rows, options.kernels = options.rows.split(","), options.kernels.split(",")
+    usual = against.ROWS if options.against else SHORT
+    options.rows = options.rows.split(",") if options.rows else list(usual)
+    options.kernels = options.kernels.split(",")
     if options.nursery or options.all:
         options.rows = list(ROWS if options.all else OF_NURSERY)
     options.without = tuple(options.without.split(",")) if options.without else ()
@@ -140,6 +146,9 @@ def say(line: str) -> None:
 def main() -> int:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the kernels end with us
+    if options.against:
+        rows = {key: ROWS[key] for key in options.rows}
+        return against.compare(options.against, rows, options.rounds, options.json, options.strict)
     with temporary_home() as home:
         kinds = participants(options.kernels, options.prefix, home)
         facts = describe(kinds)

@@ -22,12 +22,13 @@ class Figure:
 
     value: float | None
     text: str
+    unit: str = ""
 
     @staticmethod
     def of(value: float, unit: str, note: str = "") -> Figure:
         digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
         number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
-        return Figure(value, " ".join(word for word in (number, unit, note) if word))
+        return Figure(value, " ".join(word for word in (number, unit, note) if word), unit)
 
     @staticmethod
     def count(value: int, of: int, note: str = "") -> Figure:
@@ -145,7 +146,11 @@ def as_markdown(results: Iterable[Result]) -> str:
     """The whole table, its columns aligned, for a terminal and a README; without columns that hold nothing."""
     rows = [HEADINGS, *(result.as_words() for result in results)]
     used = [name not in COLUMNS or any(row[i] != "-" for row in rows[1:]) for i, name in enumerate(HEADINGS)]
-    rows = [[word for word, wanted in zip(row, used, strict=True) if wanted] for row in rows]
+    return as_aligned([[word for word, wanted in zip(row, used, strict=True) if wanted] for row in rows])
+
+
+def as_aligned(rows: list[list[str]]) -> str:
+    """Rows of words, the first being the headings, as a table that also reads well as it stands."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) + " |" for row in rows
