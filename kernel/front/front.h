@@ -53,7 +53,6 @@ struct front {
 	long long kill_ms;    /* when the stopping worker is killed; 0: never */
 	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
 	bool cut_off;         /* that happened, or the worker sent nonsense */
-	bool relay_more;      /* the last turn left frames unread */
 	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
 	int exit_status;
@@ -98,6 +97,8 @@ bool control_serve(struct front *f, struct request *r);
 
 /* relay.c: read the link and the ring, in order. Called when either may have something; `rung`: the bell has. */
 void relay_read(struct front *f, bool rung);
+/* Whether frames that were read off the link can be handled now: no descriptor tells of them any more. */
+bool relay_has_work(const struct front *f);
 /* As relay_read, but to the very end of what a dead worker left, pipes included. */
 void relay_drain(struct front *f);
 

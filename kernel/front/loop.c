@@ -64,7 +64,7 @@ next_timeout(const struct front *f)
 static bool
 arm(struct front *f)
 {
-	if (f->relay_more && !output_is_full(&f->output))
+	if (relay_has_work(f))
 		return true;
 	if (nursery_holds_text(&f->nursery))
 		return ring_arm(f->worker.shared, 0);

@@ -210,18 +210,13 @@ handle(struct front *f, const struct frame *frame, struct err *e)
 	return err_set(e, ERR_INVALID, "a frame of unknown type %u", frame->header.type);
 }
 
-/* Frames that are whole, at most *budget of them: 0 when there are no more, 1 when the budget is used up, -1 with *e set. */
+/* The next frame, if the reader holds a whole one: 1, 0 when it does not, -1 with *e set. */
 static int
-take_frames(struct front *f, int *budget, struct err *e)
+take_frame(struct front *f, struct err *e)
 {
 	static struct frame frame;
-	int got = 1;
-	while (*budget > 0 && (got = frame_reader_next(&f->worker.reader, &frame, e)) > 0) {
-		--*budget;
-		if (handle(f, &frame, e) < 0)
-			return -1;
-	}
-	return got;
+	int got = frame_reader_next(&f->worker.reader, &frame, e);
+	return got > 0 && handle(f, &frame, e) < 0 ? -1 : got;
 }
 
 static void
@@ -250,29 +245,37 @@ silence_bell(struct worker *w)
 	(void)ignored;
 }
 
-/* Read the link until it is empty or this turn has done enough: then f->relay_more. */
-static void
+/* Read the link until it is empty (true), or the output is full or this turn has done enough (false). */
+static bool
 read_link(struct front *f, struct err *e)
 {
 	struct worker *w = &f->worker;
-	int budget = FRAMES_AT_ONCE;
-	f->relay_more = false;
-	for (int fills = 0; w->link >= 0 && !output_is_full(&f->output); fills++) {
+	int frames = 0, fills = 0;
+	while (w->link >= 0 && !output_is_full(&f->output) && frames < FRAMES_AT_ONCE && fills < FILLS_AT_ONCE) {
 		struct err end = ERR_INIT;
-		int left = take_frames(f, &budget, e);
-		if (left < 0)
-			return;
-		f->relay_more = left > 0 || fills == FILLS_AT_ONCE;
-		if (f->relay_more)
-			return;
+		int got = take_frame(f, e);
+		if (got < 0)
+			return false;
+		if (got > 0) {
+			frames++;
+			continue;
+		}
+		fills++;
 		if (frame_reader_fill(&w->reader, w->link, &end) > 0)
 			continue;
 		if (end.code == ERR_CLOSED)
 			lose_link(f);
 		else if (end.code != ERR_BUSY)
 			*e = end;
-		return;
+		return true;
 	}
+	return w->link < 0;
+}
+
+bool
+relay_has_work(const struct front *f)
+{
+	return f->worker.link >= 0 && !output_is_full(&f->output) && frame_reader_holds(&f->worker.reader);
 }
 
 void
@@ -287,9 +290,10 @@ relay_read(struct front *f, bool rung)
 	/* Frames sent before text are in the socket once the text is in the ring: so look at the ring first, empty the link, and only then
 	 * take the text seen at first. */
 	uint64_t position = ring_position(w->shared);
-	read_link(f, &e);
-	bool held = nursery_holds_text(&f->nursery);
-	if (!err_is_set(&e) && !f->relay_more && !held && (!output_is_full(&f->output) || output_is_stuck(&f->output)))
+	bool emptied = read_link(f, &e);
+	/* A subscriber that is stuck gets no text: then it is taken out of the worker's way. */
+	bool take = output_is_full(&f->output) ? output_is_stuck(&f->output) : emptied;
+	if (!err_is_set(&e) && take && !nursery_holds_text(&f->nursery))
 		take_ring(f, position, &e);
 	if (err_is_set(&e))
 		distrust(f, &e);
@@ -303,9 +307,8 @@ relay_drain(struct front *f)
 	worker_signal(w, SIGKILL); /* what is left of its group */
 	for (long long until = clock_ms() + DRAIN_MS; w->link >= 0 && clock_ms() < until;) {
 		struct err end = ERR_INIT;
-		int budget = FRAMES_AT_ONCE;
-		int left = take_frames(f, &budget, &e);
-		if (left < 0 || (left == 0 && frame_reader_fill(&w->reader, w->link, &end) <= 0))
+		int got = take_frame(f, &e);
+		if (got < 0 || (got == 0 && frame_reader_fill(&w->reader, w->link, &end) <= 0))
 			break;
 	}
 	take_ring(f, UINT64_MAX, &e);

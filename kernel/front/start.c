@@ -115,7 +115,7 @@ start_cold(struct front *f)
 	nursery_close(&f->nursery);
 	streams_change_pipes(&f->streams);
 	f->nursery.stage = ASK_NONE;
-	f->cut_off = f->relay_more = false;
+	f->cut_off = false;
 	f->cut_off_ms = 0;
 	if (start_worker(f, &e) == 0)
 		return;

@@ -152,6 +152,15 @@ frame_reader_feed(struct frame_reader *r, const void *bytes, size_t size, struct
 	return 0;
 }
 
+bool
+frame_reader_holds(const struct frame_reader *r)
+{
+	struct err ignored = ERR_INIT;
+	size_t available = r->bytes.size - r->taken;
+	size_t total = available == 0 ? 0 : frame_size(r->bytes.data + r->taken, available, &ignored);
+	return total == SIZE_MAX || (total > 0 && total <= available);
+}
+
 int
 frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *e)
 {

@@ -96,6 +96,9 @@ long frame_reader_fill(struct frame_reader *r, int fd, struct err *e);
 /* As fill, from bytes in memory (tests, fuzzing). 0 or -1 with ERR_MEMORY / ERR_LIMIT. */
 int frame_reader_feed(struct frame_reader *r, const void *bytes, size_t size, struct err *e);
 
+/* Whether frame_reader_next has something to say: a whole frame, or nonsense. */
+bool frame_reader_holds(const struct frame_reader *r);
+
 /* Take the next whole frame: 1 and *ret filled, 0 when more bytes are needed, -1 with ERR_INVALID / ERR_LIMIT when the
  * peer sent nonsense (the stream cannot be used any more). */
 int frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *e);

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from launch import Kernel, connection_content
-from raw import CHANNELS, Client, within
+from raw import CHANNELS, Client, block, within
 
 Launch = Callable[..., Kernel]
 
@@ -134,6 +134,25 @@ def test_b_twenty_thousand_displays_reach_a_slow_client(kernel: Kernel) -> None:
     shown = [m for m in client.messages_until_idle(msg_id, 60) if m.type == "display_data"]
     client.recv_reply(msg_id)
     assert [int(message.content["data"]["text/plain"]) for message in shown] == list(range(20000))
+
+
+def test_b_reply_behind_a_display_larger_than_the_backlog(kernel: Kernel) -> None:
+    """The reply comes to the front together with what fills its backlog; all of that leaves in one go, once it is read.
+
+    Reading the backlog is then the last thing that ever wakes the front.
+    """
+    client = kernel.client(hwm=1)
+    msg_id = client.execute(UNREAD_THEN_LARGE)
+    client.wait_unread(2)
+    assert len(client.collect(msg_id, 30).all("display_data")) == 301
+
+
+UNREAD_THEN_LARGE = block("""
+    from IPython.display import display
+    for _ in range(300):
+        display({"text/plain": "x" * 10_000}, raw=True)
+    display({"text/plain": "x" * 40_000_000}, raw=True)
+""")
 
 
 def test_b_reply_is_sent_before_idle(client: Client) -> None:
