@@ -45,12 +45,12 @@ struct front {
 	struct request_queue queue; /* shell requests that wait for the worker */
 	struct request *active;     /* at the worker; owned; NULL: it is free */
 	uint32_t last_serial;
-	char *kernel_info; /* content of kernel_info_reply, from HELLO; owned */
+	uint32_t interrupted_serial; /* the newest request that was interrupted */
+	char *kernel_info;           /* content of kernel_info_reply, from HELLO; owned */
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
 	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
-	long long kill_ms;    /* when the stopping worker is killed; 0: never */
 	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
 	bool cut_off;         /* that happened, or the worker sent nonsense */
 	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
@@ -64,8 +64,6 @@ struct front {
 
 /* Deadlines, in milliseconds. */
 #define FRONT_INTERRUPT_REPORT_MS 2000      /* an interrupt without effect is mentioned after this */
-#define FRONT_BUSY_STOP_MS 400              /* a busy worker is killed this long after shutdown_request */
-#define FRONT_IDLE_STOP_MS 1000             /* one that runs its atexit handlers */
 #define FRONT_CUT_OFF_MS 200                /* a worker whose link is closed has this long to be dead */
 #define FRONT_QUEUE_MAX ((size_t)256 << 20) /* bytes of queued requests, above which the shell channel is not read */
 
@@ -113,11 +111,12 @@ void interrupt_report(struct front *f);
 /* The worker was stopped by a signal: say so on the cell, which would otherwise look busy for ever. */
 void interrupt_mention_stop(struct front *f);
 
-/* shutdown.c: begin an orderly end. */
+/* shutdown.c: begin an orderly end, which takes as long as the student's code needs: `finally:`, threads, atexit functions. Whoever asked for
+ * it has their own patience and signals. */
 void shutdown_begin(struct front *f, bool restart);
-/* The worker's time is up. */
-void shutdown_kill(struct front *f);
-/* End at once (SIGTERM, parent gone): the worker's group is killed, we leave with this signal or status. */
+/* The worker has ended in order, or on the way there. */
+void shutdown_finish(struct front *f);
+/* End at once (parent gone, no worker): the worker's group is killed, we leave with this signal or status. */
 void shutdown_at_once(struct front *f, int status, int signal);
 
 /* obituary.c: the worker has ended; say why where the user looks, answer everything open, set the exit status and end. */

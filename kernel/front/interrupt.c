@@ -38,6 +38,7 @@ interrupt_now(struct front *f)
 	log_info("event=interrupt inside=%d", inside);
 	if (f->active == NULL)
 		return;
+	f->interrupted_serial = f->active->serial;
 	f->report_ms = clock_ms() + FRONT_INTERRUPT_REPORT_MS;
 }
 

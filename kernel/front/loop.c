@@ -48,7 +48,6 @@ next_timeout(const struct front *f)
 	long long due = 0, now = clock_ms();
 	earlier(&due, f->streams.due_ms);
 	earlier(&due, f->report_ms);
-	earlier(&due, f->kill_ms);
 	earlier(&due, f->cut_off_ms);
 	earlier(&due, nursery_due(&f->nursery));
 	if (f->worker.settle_ms != 0 && !f->worker.ended)
@@ -194,8 +193,7 @@ on_end(struct front *f)
 		return;
 	relay_drain(f);
 	if (f->phase == FRONT_STOPPING) {
-		shell_answer_rest(f);
-		f->phase = FRONT_ENDED;
+		shutdown_finish(f);
 		return;
 	}
 	obituary_publish(f);
@@ -215,8 +213,6 @@ on_timers(struct front *f)
 		on_end(f);
 	if (f->report_ms != 0 && now >= f->report_ms)
 		interrupt_report(f);
-	if (f->kill_ms != 0 && now >= f->kill_ms)
-		shutdown_kill(f);
 	if (f->cut_off_ms != 0 && now >= f->cut_off_ms) {
 		f->cut_off_ms = 0;
 		f->cut_off = true;
@@ -234,7 +230,7 @@ watch(struct front *f, struct poll_set *set)
 	for (int i = 0; i < WATCH_COUNT; i++)
 		fds[i] = (struct poll_fd){ .fd = -1 };
 	fds[WATCH_SIGNALS].fd = f->signal_fd;
-	fds[WATCH_PARENT].fd = f->phase == FRONT_STOPPING ? -1 : f->parent_fd; /* we are leaving anyway */
+	fds[WATCH_PARENT].fd = f->parent_fd;
 	fds[WATCH_NURSERY].fd = f->nursery.connection;
 	fds[WATCH_CHILD].fd = w->ended || w->settle_ms != 0 ? -1 : w->pidfd;
 	fds[WATCH_LINK].fd = full || expecting ? -1 : w->link;
@@ -275,7 +271,7 @@ fall_back(struct front *f)
 	if (f->phase == FRONT_STARTING)
 		start_cold(f);
 	else
-		shutdown_kill(f);
+		shutdown_at_once(f, f->exit_status, 0);
 }
 
 void

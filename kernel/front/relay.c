@@ -178,7 +178,6 @@ on_bye(struct front *f, const struct frame *frame, struct err *e)
 		return 0;
 	f->exit_status = (int)(frame->header.serial & 0xff);
 	f->phase = FRONT_STOPPING;
-	f->kill_ms = clock_ms() + FRONT_IDLE_STOP_MS;
 	return 0;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Orderly and disorderly ends. Jupyter messaging protocol, "Kernel shutdown".
+ * An orderly one has no clock of ours. Who asks for it waits as long as they like and then signals, as jupyter_client does: SIGTERM after
+ * 2.5 s, SIGKILL after 5 s; the first ends a worker that does not handle it, whatever it computes, the second us, and with us the worker.
  */
 #include <signal.h>
+#include <sys/wait.h>
 
-#include "base/fd.h"
-#include "base/log.h"
 #include "front/front.h"
 
 void
@@ -15,27 +16,29 @@ shutdown_begin(struct front *f, bool restart)
 	struct frame_header header = { .type = FRAME_EXIT, .flags = restart ? FRAME_RESTART : 0 };
 	if (f->phase == FRONT_STOPPING)
 		return;
-	bool busy = f->active != NULL || f->phase == FRONT_STARTING;
 	f->phase = FRONT_STOPPING;
-	f->kill_ms = clock_ms() + (busy ? FRONT_BUSY_STOP_MS : FRONT_IDLE_STOP_MS);
+	if (nursery_is_expecting(&f->nursery)) { /* there is nobody to wait for */
+		shutdown_at_once(f, 0, 0);
+		return;
+	}
 	worker_send(&f->worker, &header, NULL, 0, &e);
-	if (f->active != NULL)
+	if (f->worker.stopped)
+		worker_signal(&f->worker, SIGCONT);
+	/* A manager has interrupted it already; once more, and it would hit the `finally:` that the first one began. */
+	if (f->active != NULL && f->active->serial != f->interrupted_serial)
 		interrupt_now(f);
 	f->report_ms = 0;
-	if (nursery_is_expecting(&f->nursery))
-		f->kill_ms = clock_ms(); /* there is nobody to wait for */
 }
 
 void
-shutdown_kill(struct front *f)
+shutdown_finish(struct front *f)
 {
-	log_info("event=kill pid=%ld", (long)f->worker.pid);
-	f->kill_ms = 0;
-	worker_signal(&f->worker, SIGKILL);
-	if (f->nursery.stage == ASK_NONE || f->nursery.stage == ASK_DONE)
-		return;
-	/* It is not ours yet, and may not even be ours to kill: the nursery sees that we are gone, and it that its lifeline is. */
+	int status = f->worker.status;
 	shell_answer_rest(f);
+	if (!f->worker.unknown && WIFSIGNALED(status))
+		f->exit_signal = WTERMSIG(status);
+	else if (!f->worker.unknown)
+		f->exit_status = WEXITSTATUS(status);
 	f->phase = FRONT_ENDED;
 }
 

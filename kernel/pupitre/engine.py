@@ -147,13 +147,20 @@ def protect() -> None:
 
 
 def leave(kernel: IPythonKernel) -> int:
-    """The orderly end: user's and IPython's atexit functions, then the status."""
-    from atexit import _run_exitfuncs
+    """The orderly end, in Python's order: threads that are not daemons, atexit functions; IPython's; then the status.
 
-    for function in (_run_exitfuncs, kernel.shell.atexit_operations):
+    Python would do the first two by itself, but not as user code, which prints into the last cell and can be stopped.
+    """
+    from atexit import _run_exitfuncs
+    from threading import _shutdown  # type: ignore[attr-defined]
+
+    broken = kernel.status == _BROKEN
+    for function in (*(() if broken else (_shutdown,)), _run_exitfuncs, kernel.shell.atexit_operations):
         try:
             door.call_user(0, 0, function)
         except BaseException as error:
             LOG.warning("at the end: %r", error)
+    if broken:  # requests wait for word of it: nobody asked for this end, nor waits for threads
+        os._exit(_BROKEN)
     sleep(max(0.0, kernel.stay_until - kernel.loop.time()))
     return kernel.status

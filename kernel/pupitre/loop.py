@@ -183,6 +183,8 @@ class Loop(SelectorEventLoop):
         ended, self._cell_ended, self.cell_task = self._cell_ended, None, None
         door.set_pending(0, 0)
         ended(task)
+        if self.exiting:
+            self.stop()
 
     def interrupt_cell(self) -> None:
         """Cancel the pending cell at its await, if there is one."""
@@ -223,7 +225,7 @@ class Loop(SelectorEventLoop):
         """
         self.add_our_reader(door.link_fd, self._serve_frames)
         self.add_our_reader(door.wake_fd, self.woken)
-        while not self.exiting:
+        while not self.exiting or self.cell_task is not None:
             if self._lost is not None:
                 raise self._lost
             try:
@@ -266,8 +268,10 @@ class Loop(SelectorEventLoop):
             self._restart_cell()
 
     def stop_serving(self) -> None:
+        """Let serve() return, once the pending cell has ended."""
         self.exiting = True
-        self.stop()
+        if self.cell_task is None:
+            self.stop()
 
 
 def _in_plain_statement() -> bool:

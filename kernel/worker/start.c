@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "start.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,9 +15,6 @@
 
 #define EXIT_FAILED 4 /* no worker: see the front's exit codes */
 #define EXIT_ORPHANED 1
-#define FINISH_SECONDS 1 /* for atexit functions and threads of user code */
-
-static volatile sig_atomic_t finish_status;
 
 static int
 report(struct err *e, PyStatus status)
@@ -140,32 +135,9 @@ start_engine(void)
 	return EXIT_FAILED;
 }
 
-static void
-on_late(int signum)
-{
-	(void)signum;
-	_exit((int)finish_status);
-}
-
-/* After FINISH_SECONDS the process ends, whatever user code left behind still does. */
-static void
-limit_time(int status)
-{
-	struct sigaction action = { .sa_handler = on_late };
-	sigemptyset(&action.sa_mask);
-	sigset_t wanted;
-	sigemptyset(&wanted);
-	sigaddset(&wanted, SIGALRM);
-	finish_status = status;
-	sigaction(SIGALRM, &action, NULL);
-	pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
-	alarm(FINISH_SECONDS);
-}
-
 _Noreturn void
 start_finish(int status)
 {
-	limit_time(status);
 	Py_FinalizeEx();
 	_exit(status);
 }
@@ -185,8 +157,6 @@ call(const char *module, const char *function)
 _Noreturn void
 start_finish_forked(int status)
 {
-	limit_time(status);
-	call("threading", "_shutdown");
 	call("pupitre.nursery.fresh", "flush");
 	_exit(status);
 }

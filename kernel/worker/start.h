@@ -18,7 +18,7 @@ int start_engine(void);
  * left standing. */
 _Noreturn void start_finish_forked(int status);
 
-/* Wind Python up: atexit, threads, files. At most a second is spent on what user code left behind. Does not return. */
+/* Wind Python up: what user code left behind, however long it takes, and files. Does not return. */
 _Noreturn void start_finish(int status);
 
 #endif
