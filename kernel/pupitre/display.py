@@ -133,15 +133,14 @@ class ZMQShellDisplayHook(ParentMixin, DisplayHook):
         return self._hooks.remove(hook)
 
     def quiet(self) -> bool:
-        """Whether the cell ends in `;`.
+        """Whether the cell ends in `;`, as Python: of `%%sql` and what follows it the `;` is a string's.
 
-        Looks at the cell that runs, which is not in the history when it is not stored.
+        IPython looks at the history, in which a cell that is not stored is not.
         """
-        cell = self.shell.cell_running
-        if cell is None:
-            return super().quiet()
+        history = self.shell.history_manager.input_hist_parsed
+        cell = self.shell.cell_transformed or (history[-1] if history else "")
         # Tokenizing costs more than the rest of a small cell; most cells have no semicolon.
-        return ";" in cell and self.semicolon_at_end_of_expression(cell)
+        return ";" in cell and bool(self.semicolon_at_end_of_expression(cell))
 
     def compute_format_data(self, result: Any) -> Any:
         """The bundle; an error of the object's own repr, which IPython shows and forgets, makes the cell fail."""

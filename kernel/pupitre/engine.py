@@ -121,7 +121,6 @@ def build(start: dict[str, Any], loop: Loop | None) -> IPKernelApp:
     app.kernel = IPythonKernel.instance(parent=app, loop=loop)
     introduce(app, start)
     app.initialize(list(start.get("arguments") or []))
-    forget_numpy(app.shell)
     app.kernel.begin(app.shell)
     return app
 

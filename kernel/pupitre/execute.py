@@ -84,7 +84,7 @@ class Executor:
         if not request.silent:
             publish("execute_input", b'{"code":%b,"execution_count":%d}' % (encode_text(request.code), request.count))
         self.kernel.allow_stdin = request.allow_stdin
-        shell.begin_cell(request.code)
+        shell.begin_cell(request.code, request.store)
         result: Any = None
         error: BaseException | None = None
         try:
@@ -175,13 +175,13 @@ class Executor:
         if door.is_child():
             leave_child(error)
         self.checkup.look(error, request.code)
-        failure = self._failure(error)
+        failure = self._failure(error, escaped is not None)
         expressions: dict[str, Any] = {}
         if failure is None and request.expressions:
             try:
                 expressions = self.call_user(request, self.context.run, shell.user_expressions, request.expressions)
             except BaseException as problem:
-                failure = self._failure(problem)
+                failure = self._failure(problem, True)
             if door.is_child():
                 leave_child(None)
         payload = shell.payload_manager.read_payload()
@@ -225,8 +225,12 @@ class Executor:
         error: BaseException | None = result.error_before_exec
         return result.error_in_exec if error is None else error
 
-    def _failure(self, error: BaseException | None) -> Shown | None:
-        """How the cell failed, None if it did not. Publishes the error if nobody has."""
+    def _failure(self, error: BaseException | None, escaped: bool) -> Shown | None:
+        """How the cell failed, None if it did not.
+
+        Publishes an error that got past IPython (`escaped`) or whose showing broke off. All others IPython has shown,
+        or whoever told it to show errors otherwise (set_custom_exc, rich): they may have chosen to say nothing.
+        """
         shell = self.shell
         if error is None:
             return shell.format_failure
@@ -234,6 +238,8 @@ class Executor:
             return Shown(type(error).__name__, describe(error), [])
         if shell.last_shown is None:
             name, text = type(error).__name__, describe(error)
+            if not escaped and not shell.showing_broke_off:
+                return Shown(name, text, [])
             shown = Shown(name, text, [f"{name}: {text}" if text else name])
             publish("error", shown.content())
             return shown

@@ -5,42 +5,38 @@ Libraries put anything into messages: numpy integers in metadata, datetimes, byt
 orjson (80 times faster on a large display); what it refuses (integers above 64 bits, lone surrogates, keys that are no
 strings) goes through the standard library, and what that refuses is cleaned and encoded again. Never raises
 RecursionError or crashes: cycles and more than DEPTH_MAX levels are a ValueError.
+
+Where the orjson that is found is not the one that was installed with us (PYTHONPATH, ~/.local, another version, a
+student's file of that name), everything goes through the standard library.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timezone
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import date, datetime, time, timezone
+from functools import partial
 from json import JSONEncoder
 from json.encoder import encode_basestring as _quote
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from orjson import OPT_PASSTHROUGH_DATACLASS, OPT_PASSTHROUGH_DATETIME
-from orjson import dumps as _dumps
-
 DEPTH_MAX = 256  # levels of containers; clients' parsers and the protocol's users stay far below
 
 _CONTAINERS = (dict, list, tuple)
-_FAST = OPT_PASSTHROUGH_DATACLASS | OPT_PASSTHROUGH_DATETIME
 _UTC = timezone.utc  # noqa: UP017 - datetime.UTC is the same object
 
 
-def format_time(moment: datetime) -> str:
-    """ISO 8601 in UTC with microseconds and Z, as message headers have it."""
-    return moment.astimezone(_UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-
-
 def now() -> str:
-    """The present time as format_time writes it."""
+    """The present time as message headers have it: ISO 8601 in UTC with microseconds and Z."""
     return datetime.now(_UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _convert(value: Any) -> Any:
     """JSONEncoder's `default`: what is not JSON becomes something that is."""
     if isinstance(value, datetime):
-        return value.isoformat() if value.tzinfo is None else format_time(value)
-    if isinstance(value, date):
+        return (value if value.tzinfo else value.replace(tzinfo=_UTC)).isoformat().replace("+00:00", "Z")
+    if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b64encode(value).decode("ascii")
@@ -56,7 +52,26 @@ def _convert(value: Any) -> Any:
         return item()
     if isinstance(value, Iterable):
         return list(value)
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        return {name: getattr(value, name) for name in fields if not name.startswith("_")}
     raise TypeError(f"{type(value).__name__!r} cannot be written as JSON: {value!r:.200}")
+
+
+def _find_fast() -> Callable[[Any], bytes] | None:
+    """orjson, if it does what we know of it. It may be anybody's, and raise anything."""
+    try:
+        from orjson import OPT_NAIVE_UTC, OPT_UTC_Z, dumps
+
+        fast = partial(dumps, default=_convert, option=OPT_NAIVE_UTC | OPT_UTC_Z)
+        trial = fast({"text": "é\n", "list": [1, 2.5, None, True], "moment": datetime(2000, 1, 1), "bytes": b"x"})
+    except BaseException:
+        return None
+    right = '{"text":"é\\n","list":[1,2.5,null,true],"moment":"2000-01-01T00:00:00Z","bytes":"eA=="}'
+    return fast if trial == right.encode() else None
+
+
+_fast = _find_fast()
 
 
 class _Encoder(JSONEncoder):
@@ -137,13 +152,15 @@ def encode(value: Any) -> bytes:
     """
     if type(value) is bytes:
         return value
-    try:
-        return _dumps(value, _convert, _FAST)
-    except (TypeError, RecursionError):
-        pass
-    try:
+    if _fast is not None:
+        try:
+            return _fast(value)
+        except (TypeError, RecursionError):
+            pass
+    text = None
+    with suppress(TypeError, ValueError, RecursionError):
         text = _encode(value)
-    except (TypeError, ValueError, RecursionError):
+    if text is None:  # outside of the handler: what goes wrong now is one error, not two
         text = _encode(_clean(value))
     if text.count("[") + text.count("{") > DEPTH_MAX and isinstance(value, _CONTAINERS):
         _check_depth(value)

@@ -36,13 +36,14 @@ class KernelMagics(Magics):
         filename, number, _ = target
         if filename is None:
             return
-        payload = {"source": "edit_magic", "filename": os.path.abspath(filename), "line_number": int(number or 0)}
+        line = None if number is None else int(number)
+        payload = {"source": "edit_magic", "filename": os.path.abspath(filename), "line_number": line}
         self.shell.payload_manager.write_payload(payload)
 
     @line_magic
     def clear(self, arg_s: str = "") -> None:
-        """Clear the output of the cell."""
-        self.shell.display_pub.clear_output()
+        """Clear the terminal, in clients that are one."""
+        self.shell.system("clear")
 
     @line_magic
     def less(self, arg_s: str = "") -> None:

@@ -30,7 +30,7 @@ from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .history import HistoryManager
 from .magics import KernelMagics
 from .streams import OutStream
-from .tracebacks import cut_middle
+from .tracebacks import CellTracebacks, cut_middle
 from .transform import RememberingTransformer
 from .wire import describe, publish
 
@@ -42,6 +42,11 @@ _ENVIRONMENT = {  # !git log, !ls: colours yes, pagers no
     "PAGER": "cat",
     "GIT_PAGER": "cat",
 }
+
+
+# What %gui takes, and the toolkits that other kernels run.
+_GUIS = ("asyncio", "inline", "notebook", "nbagg", "webagg", "widget", "ipympl", "agg")
+_TOOLKITS = ("qt", "qt4", "qt5", "qt6", "wx", "tk", "glut", "gtk", "gtk2", "gtk3", "gtk4", "osx", "macosx", "pyglet")
 
 
 class Shown:
@@ -102,8 +107,11 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.cell_running: str | None = None
+        self.cell_stored = False  # whether it is in the history
+        self.cell_transformed: str | None = None  # the running cell as Python, if it is not in the history
         self.formatting_result = False
         self.last_shown: Shown | None = None
+        self.showing_broke_off = False  # our showtraceback() began and did not come to show anything
         self.format_failure: Shown | None = None
         self.exit_asked = False
         self.frames_left_out = 0  # of the traceback that is being shown
@@ -166,6 +174,10 @@ class ZMQInteractiveShell(InteractiveShell):
         self.make_completer()
         return self.__dict__["Completer"]
 
+    def init_traceback_handlers(self, custom_exceptions: Any) -> None:
+        super().init_traceback_handlers(custom_exceptions)
+        self.InteractiveTB.__class__ = CellTracebacks  # made with arguments that differ between IPython's versions
+
     def init_hooks(self) -> None:
         super().init_hooks()
         self.set_hook("show_in_pager", as_hook(payload_page), 99)
@@ -206,15 +218,22 @@ class ZMQInteractiveShell(InteractiveShell):
         """Whether await cells are ours to run (not after %autoawait trio or the like)."""
         return self.loop_runner is _asyncio_runner and self.trio_runner is None
 
-    def begin_cell(self, code: str) -> None:
-        """Forget the cell before; `code` is the source of this one."""
-        self.cell_running = code
+    def begin_cell(self, code: str, stored: bool) -> None:
+        """Forget the cell before; `code` is the source of this one, `stored` whether it enters the history."""
+        self.cell_running, self.cell_stored, self.cell_transformed = code, stored, None
         self.last_shown = self.format_failure = None
-        self.formatting_result = False
+        self.formatting_result = self.showing_broke_off = False
+
+    def transform_cell(self, raw_cell: str) -> str:
+        """`raw_cell` as Python, remembered for the displayhook: what IPython asks of a cell, it asks of this text."""
+        cell: str = super().transform_cell(raw_cell)
+        if raw_cell is self.cell_running and not self.cell_stored:
+            self.cell_transformed = cell
+        return cell
 
     def end_cell(self) -> None:
         """The cell is over; an interrupt may have cut IPython's own bookkeeping short."""
-        self.cell_running = None
+        self.cell_running = self.cell_transformed = None
         trap = self.builtin_trap
         if trap._nested_level:
             trap._nested_level = 0
@@ -245,6 +264,7 @@ class ZMQInteractiveShell(InteractiveShell):
             self.frames_left_out = 0
         shown = Shown(getattr(etype, "__name__", str(etype)), describe(evalue), lines)
         self.last_shown = shown
+        self.showing_broke_off = False
         if self.formatting_result:
             self.format_failure = shown
         if door.is_child():
@@ -261,12 +281,14 @@ class ZMQInteractiveShell(InteractiveShell):
         )
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
-        """As IPython's, but an exception group is shown in the cell too; IPython prints it, so that no client sees an
-        error.
+        """As IPython's, but what has to do with an exception group is shown in the cell too; IPython prints it, so that
+        no client sees an error.
         """
         value = (exc_tuple or sys.exc_info())[1]
+        # Who puts a function of their own into the place of ours (rich) shows errors themselves.
+        self.showing_broke_off = "_showtraceback" not in self.__dict__
         self.frames_left_out = 0 if value is None else cut_middle(value)
-        if isinstance(value, BaseExceptionGroup) and not kwargs.get("exception_only"):
+        if _comes_from_group(value) and not kwargs.get("exception_only"):
             etype, value, traceback = self._get_exc_info(exc_tuple)
             lines = format_exception(etype, value, self._below_ipython(traceback))
             self._showtraceback(etype, value, "".join(lines).splitlines())
@@ -287,8 +309,10 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def enable_gui(self, gui: str | None = None) -> None:
         """%gui and %matplotlib. The kernel's loop is asyncio's; no toolkit's loop runs beside it."""
-        if gui not in (None, "", "inline", "notebook", "nbagg", "webagg", "widget", "ipympl", "agg", "asyncio"):
+        if gui in _TOOLKITS:
             raise UsageError(f"Pupitre runs no {gui} event loop; use %matplotlib inline or %matplotlib widget")
+        if gui and gui not in _GUIS:
+            raise UsageError(f"Invalid GUI request {gui!r}, valid ones are: {', '.join(_GUIS)}")
         self.active_eventloop = gui or None
 
     def set_next_input(self, text: str, replace: bool = False) -> None:
@@ -326,6 +350,17 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def reset_thread_parent(self, token: Any) -> None:
         door.parent.reset(token)
+
+
+def _comes_from_group(error: BaseException | None) -> bool:
+    """Whether `error` is an exception group or was raised while one was handled: IPython draws no traceback then."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, BaseExceptionGroup):
+            return True
+        seen.add(id(error))
+        error = error.__context__
+    return False
 
 
 # Many programs ask `type(get_ipython()).__module__` whether they are in a notebook.

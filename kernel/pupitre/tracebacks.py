@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tracebacks as a person can read them: IPython takes a millisecond per frame, and an endless recursion has many."""
+"""Tracebacks as a person can read them.
 
-from types import TracebackType
+IPython takes a millisecond per frame, and an endless recursion has many. And much of the standard library is frozen
+into the interpreter (os, codecs, abc, ...): its code says that it is of `<frozen os>`, where nobody finds its lines.
+"""
+
+import linecache
+from types import FrameType, TracebackType
+from typing import Any
+
+from IPython.core.ultratb import AutoFormattedTB
 
 KEPT = 500  # frames at each end
 
@@ -32,3 +40,36 @@ def _cut(traceback: TracebackType | None) -> int:
         tail = tail.tb_next  # type: ignore[assignment]
     last.tb_next = tail
     return depth - 2 * KEPT
+
+
+class CellTracebacks(AutoFormattedTB):
+    """`get_ipython().InteractiveTB`: IPython's, with names and lines of frozen modules' files."""
+
+    def get_records(self, etb: TracebackType, context: int, tb_offset: int) -> Any:
+        files = _show_frozen(etb)
+        records = super().get_records(etb, context, tb_offset)
+        for record in records if files else ():
+            record.filename = files.get(record.filename, record.filename)
+        return records
+
+
+def _show_frozen(traceback: TracebackType | None) -> dict[str, str]:
+    """Put the lines of the frozen modules in `traceback` where linecache has them. Their files by their names."""
+    files: dict[str, str] = {}
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if name.startswith("<frozen ") and name not in files:
+            file = _frozen_file(traceback.tb_frame)
+            lines = linecache.getlines(file) if file else []
+            if file and lines:
+                files[name] = file
+                linecache.cache[name] = (0, None, lines, file)
+        traceback = traceback.tb_next
+    return files
+
+
+def _frozen_file(frame: FrameType) -> str | None:
+    """None for the import system itself, which is frozen always."""
+    state = getattr(frame.f_globals.get("__spec__"), "loader_state", None)
+    file = getattr(state, "filename", None)
+    return file if isinstance(file, str) else None

@@ -103,7 +103,7 @@ class Kernel:
     `content` and `more`: the connection file, and keys to replace in it. `file`: what follows -f instead of the file's
     path; None = no -f. `prefix`: words before the command. `before`: called when the directory is there, and the kernel
     is not. `owner`: user and group to run as, with groups (root only); the directory becomes theirs. `process`: more
-    for subprocess.Popen. `wait`: return when it answers.
+    for subprocess.Popen. `other`: the command of another kernel to start in its place. `wait`: return when it answers.
     """
 
     live: ClassVar["list[Kernel]"] = []  # for the trace of a failing test
@@ -122,9 +122,11 @@ class Kernel:
         file: str | None = "",
         owner: Owner | None = None,
         process: dict[str, Any] | None = None,
+        other: Sequence[str] = (),
         **more: Any,
     ) -> None:
         before()
+        self.welcomes = not other and KERNEL != "python3"  # ipykernel welcomes only the first subscriber to a topic
         self.directory = directory
         self.file = directory / "kernel.json"
         self.content = content or connection_content(directory, transport, **more)
@@ -132,7 +134,7 @@ class Kernel:
         self.file.write_text(json.dumps(self.content))
         self.trace: list[str] = []
         self.clients: list[Client] = []
-        argv, spec_env = command()
+        argv, spec_env = (list(other), {}) if other else command()
         self.log = (directory / "log").open("w+b")
         if owner:
             owner.give(directory)
@@ -179,10 +181,10 @@ class Kernel:
         client = Client(self.connection, trace=self.trace, dead=self.dead, **options)
         self.clients.append(client)
         if wait:
-            if KERNEL == "python3":  # welcomes only the first subscriber to a topic
-                client.probe()
-            else:
+            if self.welcomes:
                 client.take(lambda m: m.type == "iopub_welcome", "iopub_welcome", START_DEADLINE)
+            else:
+                client.probe()
         return client
 
     def dead(self) -> bool:

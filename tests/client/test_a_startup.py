@@ -348,3 +348,17 @@ def test_a_connection_file_is_the_argument(shared_kernel: Kernel) -> None:
     argv = Path(f"/proc/{shared_kernel.pid}/cmdline").read_bytes().split(b"\0")
     assert str(shared_kernel.file).encode() in argv
     assert json.loads(shared_kernel.file.read_text())["key"] == shared_kernel.connection.key.decode()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["raise SystemExit('not for you')", "def dumps(value): return value", "import no_such_module", "dumps = OPT = 1"],
+)
+def test_a_a_foreign_orjson_is_not_used(launch: Launch, directory: Path, foreign: str) -> None:
+    place = directory / "path"
+    place.mkdir()
+    (place / "orjson.py").write_text(foreign)
+    client = launch(env={"PYTHONPATH": str(place)}).client()
+    result = client.ok("display({'a': float('nan'), 'b': b'x'}, raw=True); 'é'")
+    assert result.one("display_data").content["data"] == {"a": None, "b": "eA=="}
+    assert result.text == "'é'"

@@ -19,7 +19,7 @@ def test_n_edit(client: Client) -> None:
 
 def test_n_clear(client: Client) -> None:
     result = client.ok("%clear")
-    assert "\x1b[" in result.stdout or result.all("clear_output")
+    assert result.types() == ["execute_input", "stdout"] and "\x1b[" in result.stdout
 
 
 @pytest.mark.parametrize("magic", ["less", "more"])

@@ -30,10 +30,12 @@ def test_edit(engine: Engine, tmp_path: Path) -> None:
     expected = {"source": "edit_magic", "filename": str(tmp_path / "x.py"), "line_number": 3}
     assert payload(engine, f"%edit -n 3 {tmp_path}/x.py") == expected
     assert payload(engine, f"%ed -n 3 {tmp_path}/x.py") == expected
+    assert payload(engine, f"%edit {tmp_path}/x.py")["line_number"] is None
 
 
 def test_clear(engine: Engine) -> None:
-    assert engine.ok("%clear").one("clear_output") == {"wait": False}
+    answer = engine.ok("%clear")
+    assert answer.kinds == ["execute_input", "stdout"] and answer.text() == engine.ok("!clear").text()
 
 
 def test_last_payload_of_a_source_wins(engine: Engine) -> None:
@@ -71,6 +73,8 @@ def test_gui(engine: Engine) -> None:
     engine.ok("%gui")
     engine.ok("%gui asyncio")
     assert engine.execute("get_ipython().enable_gui('qt')").reply["ename"] == "UsageError"
+    answer = engine.execute("get_ipython().enable_gui('nonsense')")
+    assert "'nonsense'" in answer.reply["evalue"] and "asyncio, inline" in answer.reply["evalue"]
 
 
 @pytest.mark.parametrize(
