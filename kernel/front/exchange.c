@@ -58,22 +58,53 @@ exchange_end(struct front *f, struct request *r, const struct reply *reply)
 }
 
 void
-exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue)
+exchange_show_error(struct front *f, struct wire_frame parent, const struct buf *members)
+{
+	BUF_AUTO content = BUF_INIT;
+	streams_flush(f);
+	buf_append_string(&content, "{");
+	buf_append(&content, members->data, members->size);
+	buf_append_string(&content, "}");
+	exchange_publish(f, "error", parent, content.data, content.size);
+}
+
+void
+exchange_end_with_error(struct front *f, struct request *r, const struct buf *members, const char *count)
 {
 	BUF_AUTO content = BUF_INIT;
 	if (!request_wants_reply(r)) {
 		exchange_end(f, r, NULL);
 		return;
 	}
-	buf_append_string(&content, "{\"status\": \"error\", \"ename\": ");
-	text_append_json(&content, ename, strlen(ename));
-	buf_append_string(&content, ", \"evalue\": ");
-	text_append_json(&content, evalue, strlen(evalue));
-	buf_append_string(&content, ", \"traceback\": []");
+	buf_append_string(&content, "{\"status\": \"error\", ");
+	buf_append(&content, members->data, members->size);
 	if (request_is(r, "execute_request"))
-		buf_append_string(&content, ", \"execution_count\": null, \"user_expressions\": {}, \"payload\": []");
+		buf_appendf(&content, ", \"execution_count\": %s, \"user_expressions\": {}, \"payload\": []", count);
 	buf_append_string(&content, "}");
 	exchange_end(f, r, &(struct reply){ .content = { content.data, content.size } });
+}
+
+void
+exchange_refuse(struct front *f, struct request *r, const struct buf *members)
+{
+	if (request_is(r, "execute_request"))
+		exchange_show_error(f, r->wire.parts[WIRE_HEADER], members);
+	exchange_end_with_error(f, r, members, "null");
+}
+
+void
+exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue)
+{
+	BUF_AUTO members = BUF_INIT, line = BUF_INIT;
+	buf_appendf(&line, "%s: %s", ename, evalue);
+	buf_append_string(&members, "\"ename\": ");
+	text_append_json(&members, ename, strlen(ename));
+	buf_append_string(&members, ", \"evalue\": ");
+	text_append_json(&members, evalue, strlen(evalue));
+	buf_append_string(&members, ", \"traceback\": [");
+	text_append_json(&members, line.data, line.size);
+	buf_append_string(&members, "]");
+	exchange_refuse(f, r, &members);
 }
 
 void

@@ -24,7 +24,19 @@ void exchange_reply(struct front *f, const struct request *r, const struct reply
 /* Reply (NULL: none) and idle. Consumes r. */
 void exchange_end(struct front *f, struct request *r, const struct reply *reply);
 
-/* End with {"status": "error", ename, evalue, traceback: []} if the type wants a reply. Consumes r. */
+/* A request that was not served, or not to its end, looks like it to every client: some look at the reply only, others at what was
+ * published only. `members` below: "ename", "evalue" and "traceback" as JSON without braces. */
+
+/* Publish it as an `error`. */
+void exchange_show_error(struct front *f, struct wire_frame parent, const struct buf *members);
+
+/* Reply with it if the type wants a reply, and idle. `count`: a cell's execution_count as JSON. Consumes r. */
+void exchange_end_with_error(struct front *f, struct request *r, const struct buf *members, const char *count);
+
+/* Both: published only for what should have run a cell. Consumes r. */
+void exchange_refuse(struct front *f, struct request *r, const struct buf *members);
+
+/* exchange_refuse() with these two texts. Consumes r. */
 void exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue);
 
 /* Begin and end in one: a request that the front answers with ready-made content. Consumes r. */

@@ -50,6 +50,7 @@ struct front {
 	size_t kernel_info_size;
 	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
 	enum front_phase phase;
+	bool left;            /* the code itself ended the kernel, by exit() or quit() */
 	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
 	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
 	bool cut_off;         /* that happened, or the worker sent nonsense */
@@ -81,6 +82,8 @@ void start_cold(struct front *f);
 void shell_accept(struct front *f, struct request *r);
 /* Read what waits on the shell channel into the queue, a bounded number of messages. */
 void shell_read(struct front *f);
+/* Read everything that was sent, as far as can be told: a stranger who sends without end does not hold us up. */
+void shell_read_all(struct front *f);
 /* Begin queued requests while the worker is free. */
 void shell_advance(struct front *f);
 /* The kernel ends: answer the active request and whatever is queued or still in the socket. */

@@ -238,31 +238,16 @@ write_error(struct front *f, struct buf *out)
 	log_warning("event=died status=%d reason=\"%s\"", f->worker.status, cause.what);
 }
 
+/* What was being served: the error and the reply. */
 static void
-publish_error(struct front *f, const struct buf *members)
+end_active(struct front *f, const struct buf *members)
 {
-	BUF_AUTO content = BUF_INIT;
-	buf_append_string(&content, "{");
-	buf_append(&content, members->data, members->size);
-	buf_append_string(&content, "}");
-	struct wire_frame parent =
-		f->active != NULL ? f->active->wire.parts[WIRE_HEADER] : parents_find(&f->parents, f->last_serial);
-	exchange_publish(f, "error", parent, content.data, content.size);
-}
-
-/* End a request with the error as its reply. Consumes r. */
-static void
-reply_error(struct front *f, struct request *r, const struct buf *members)
-{
-	BUF_AUTO content = BUF_INIT;
-	uint32_t cell = atomic_load(&f->worker.shared->state.cell);
-	buf_append_string(&content, "{\"status\": \"error\", ");
-	buf_append(&content, members->data, members->size);
-	if (request_is(r, "execute_request"))
-		buf_appendf(&content, ", \"execution_count\": %u, \"user_expressions\": {}, \"payload\": []", cell);
-	buf_append_string(&content, "}");
-	exchange_end(f, r,
-		     request_wants_reply(r) ? &(struct reply){ .content = { content.data, content.size } } : NULL);
+	struct request *r = f->active;
+	char count[16];
+	f->active = NULL;
+	snprintf(count, sizeof count, "%u", atomic_load(&f->worker.shared->state.cell));
+	exchange_show_error(f, r->wire.parts[WIRE_HEADER], members);
+	exchange_end_with_error(f, r, members, count);
 }
 
 /* As the worker ended: by the same signal, or with the same status. */
@@ -285,16 +270,14 @@ obituary_publish(struct front *f)
 {
 	BUF_AUTO members = BUF_INIT;
 	write_error(f, &members);
-	publish_error(f, &members);
-	if (f->active != NULL) {
-		struct request *r = f->active;
-		f->active = NULL;
-		reply_error(f, r, &members);
-	}
-	shell_read(f);
+	if (f->active != NULL)
+		end_active(f, &members);
+	else
+		exchange_show_error(f, parents_find(&f->parents, f->last_serial), &members);
+	shell_read_all(f);
 	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;) {
 		exchange_begin(f, r);
-		reply_error(f, r, &members);
+		exchange_refuse(f, r, &members);
 	}
 	take_status(f);
 	f->phase = FRONT_ENDED;

@@ -177,6 +177,7 @@ on_bye(struct front *f, const struct frame *frame, struct err *e)
 	if (f->phase == FRONT_STOPPING)
 		return 0;
 	f->exit_status = (int)(frame->header.serial & 0xff);
+	f->left = true;
 	f->phase = FRONT_STOPPING;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
 #define DRAIN_MS 50
 #define ABORTED "{\"status\": \"aborted\"}"
+#define STOPPED "KernelStopped" /* ename of what the end of the kernel left undone */
 
 void
 shell_accept(struct front *f, struct request *r)
@@ -40,9 +41,8 @@ shell_read(struct front *f)
 	read_some(f, MESSAGES_AT_ONCE);
 }
 
-/* Everything that was sent, as far as can be told: a stranger who sends without end does not hold us up. */
-static void
-drain(struct front *f)
+void
+shell_read_all(struct front *f)
 {
 	long long until = clock_ms() + DRAIN_MS;
 	while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
@@ -52,11 +52,12 @@ drain(struct front *f)
 void
 shell_open_abort_window(struct front *f)
 {
-	drain(f);
+	shell_read_all(f);
 	for (struct request *r = f->queue.first; r != NULL; r = r->next)
 		r->abort = r->abort || request_is(r, "execute_request");
 }
 
+/* Clients take "aborted" for "nothing went wrong here", so it is said only where another cell's failure is the reason. */
 static void
 abort_request(struct front *f, struct request *r)
 {
@@ -64,6 +65,16 @@ abort_request(struct front *f, struct request *r)
 	struct reply reply = { .metadata = aborted, .content = aborted };
 	exchange_begin(f, r);
 	exchange_end(f, r, request_wants_reply(r) ? &reply : NULL);
+}
+
+/* The kernel ends before the request's turn came. */
+static void
+refuse_request(struct front *f, struct request *r)
+{
+	exchange_begin(f, r);
+	exchange_fail(f, r, STOPPED,
+		      f->left ? "This was not run, because exit() or quit() has ended the kernel."
+			      : "This was not run, because the kernel was shut down.");
 }
 
 /* Give a request for the worker its serial and remember its header. What the front answers itself needs neither, and would push the
@@ -109,14 +120,14 @@ pass_on(struct front *f, struct request *r)
 static void
 begin(struct front *f, struct request *r)
 {
-	if (r->abort) {
+	if (r->abort && f->phase != FRONT_STOPPING) {
 		abort_request(f, r);
 	} else if (r->header.subshell_id != NULL) {
 		exchange_begin(f, r);
 		exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
 	} else if (!control_serve(f, r)) {
 		if (f->phase == FRONT_STOPPING)
-			abort_request(f, r);
+			refuse_request(f, r);
 		else
 			pass_on(f, r);
 	}
@@ -136,8 +147,8 @@ shell_answer_rest(struct front *f)
 	struct request *r = f->active;
 	f->active = NULL;
 	if (r != NULL)
-		exchange_fail(f, r, "KernelStopped", "the kernel was shut down");
-	drain(f);
+		exchange_fail(f, r, STOPPED, "The kernel was shut down before this was done.");
+	shell_read_all(f);
 	while ((r = request_queue_pop(&f->queue)) != NULL)
-		abort_request(f, r);
+		refuse_request(f, r);
 }

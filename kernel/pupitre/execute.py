@@ -18,7 +18,7 @@ from . import door, parent
 from .checkup import Checkup
 from .jsonout import encode_text, now
 from .shell import Shown, ZMQInteractiveShell
-from .wire import describe, error_content, publish, reply
+from .wire import describe, error_content, publish, publish_error, refuse, reply
 
 if TYPE_CHECKING:
     from .kernel import IPythonKernel
@@ -77,7 +77,7 @@ class Executor:
         try:
             request = Request(message)
         except ValueError as problem:
-            reply(message, error_content(problem))
+            refuse(message, problem)
             return False
         shell = self.shell
         request.count = shell.execution_count
@@ -188,6 +188,7 @@ class Executor:
         shell.end_cell()
         self.checkup.report()
         count = shell.execution_count - 1
+        self.kernel.before_reply()
         if failure is None and not expressions and not payload:
             # Nearly every reply is this one, and the encoder would cost a third of our share of a small cell.
             content = b'{"status":"ok","execution_count":%d,"user_expressions":{},"payload":[]}' % count
@@ -215,7 +216,9 @@ class Executor:
         try:
             reply(request.message, content, metadata=metadata, abort=abort)
         except (TypeError, ValueError) as error:  # a payload that is no JSON
-            content = {**content, "payload": [], "user_expressions": {}, **error_content(error)}
+            shown = error_content(error)
+            publish_error(request.message, shown)
+            content = {**content, "payload": [], "user_expressions": {}, **shown}
             reply(request.message, content, metadata=self._metadata(request, "error"), abort=abort)
 
     @staticmethod

@@ -24,7 +24,7 @@ from .parent import Parent
 from .pause import Pause
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
-from .wire import done, error_content, reply
+from .wire import done, error_content, refuse, reply
 
 Handler = Callable[[Any, Any, Any], Any]
 
@@ -120,7 +120,7 @@ class IPythonKernel(SingletonConfigurable):
         if message.serial != serial:
             return
         if message["msg_type"].endswith("_request"):
-            reply(message, error_content(error))
+            refuse(message, error)
         else:
             done(serial)
 
@@ -273,11 +273,15 @@ class IPythonKernel(SingletonConfigurable):
 
     # Around cells.
 
+    def before_reply(self) -> None:
+        """The cell has run. If it ended the kernel the front knows before it could pass on what comes next."""
+        if self.shell.exit_asked:
+            door.send(door.BYE, 0, self.status, [])
+
     def after_cell(self) -> None:
         """The reply is out."""
         shell = self.shell
         if shell.exit_asked:
-            door.send(door.BYE, 0, self.status, [])
             self.stay_until = self.loop.time() + LINGER
             self.loop.stop_serving()
             return

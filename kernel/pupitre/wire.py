@@ -64,6 +64,21 @@ def error_content(error: BaseException, traceback: list[str] | None = None) -> d
     return {"status": "error", "ename": type(error).__name__, "evalue": describe(error), "traceback": traceback or []}
 
 
+def publish_error(message: parent.Parent, content: dict[str, Any]) -> None:
+    """What error_content() says, where clients look that do not read replies."""
+    shown = {name: content[name] for name in ("ename", "evalue", "traceback")}
+    publish("error", shown, to=(message.serial, message))
+
+
+def refuse(message: parent.Parent, error: BaseException) -> None:
+    """Answer a request that could not be served. If it was to run a cell, the error is published as well."""
+    content = error_content(error)
+    if message["msg_type"] == "execute_request":
+        content["traceback"] = [f"{content['ename']}: {content['evalue']}"]
+        publish_error(message, content)
+    reply(message, content)
+
+
 def describe(error: BaseException) -> str:
     """str(error), whatever its __str__ does."""
     try:

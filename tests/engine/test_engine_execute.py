@@ -108,7 +108,7 @@ def test_user_expressions_after_an_error_are_not_evaluated(engine: Engine) -> No
 def test_bad_request_gets_an_error_reply(engine: Engine, content: dict[str, object], name: str) -> None:
     answer = engine.request("execute_request", content)
     assert answer.reply["status"] == "error" and answer.reply["ename"] == name
-    assert answer.messages == []
+    assert answer.kinds == ["error"] and answer.reply == {"status": "error", **answer.one("error")}
 
 
 def test_metadata_null_is_none_at_all(engine: Engine) -> None:
@@ -252,7 +252,8 @@ def test_handler_that_raises_is_answered(engine: Engine, monkeypatch: pytest.Mon
 
     monkeypatch.setitem(engine.kernel._serve, "execute_request", broken)
     answer = engine.execute("pass")
-    assert answer.reply == {"status": "error", "ename": "RuntimeError", "evalue": "broken", "traceback": []}
+    shown = {"ename": "RuntimeError", "evalue": "broken", "traceback": ["RuntimeError: broken"]}
+    assert answer.kinds == ["error"] and answer.one("error") == shown and answer.reply == {"status": "error", **shown}
 
 
 def test_unknown_requests(engine: Engine) -> None:
@@ -291,10 +292,11 @@ def test_outputs_are_not_kept_twice(engine: Engine) -> None:
     assert not any(outputs.values())
 
 
-def test_exit_says_bye_after_the_reply(engine: Engine) -> None:
+def test_exit_says_bye_before_the_reply(engine: Engine) -> None:
+    """Else the front would pass on the next request."""
     engine.execute("exit()")
     kinds = [frame[0] for frame in door.sent]
-    assert kinds.index(door.BYE) > kinds.index(door.REPLY)
+    assert kinds.index(door.BYE) < kinds.index(door.REPLY)
     reply = json.loads(next(frame for frame in door.sent if frame[0] == door.REPLY)[3][2])
     assert reply["payload"] == [{"source": "ask_exit", "keepkernel": False}]
     assert engine.loop.exiting

@@ -227,7 +227,7 @@ def judge(
     for answer in (first, following):
         if answer.errors and _died(answer) and kernel.ended():
             return "reported", _reported(kernel, answer)
-    refused = not following.replies or following.replies[0]["status"] == "aborted"
+    refused = not following.replies or following.replies[0].get("ename") == "KernelStopped"
     if refused and first.replies[0]["status"] == "ok" and kernel.ended() and kernel.process.returncode == 0:
         return "ended", ""
     if following.complete and _names_cause(following.replies[0]):
