@@ -45,17 +45,21 @@ widen(int link)
 static int
 make_pairs(struct worker *w, struct ends *ends, struct err *e)
 {
-	int out[2] = { -1, -1 }, error[2] = { -1, -1 }, link[2] = { -1, -1 }, life[2] = { -1, -1 };
+	int out[2] = { -1, -1 }, error[2] = { -1, -1 };
+	int link[2] = { -1, -1 }, answers[2] = { -1, -1 }, life[2] = { -1, -1 };
 	bool made = pipe2(out, O_CLOEXEC) == 0 && pipe2(error, O_CLOEXEC) == 0 &&
 		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) == 0 &&
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, answers) == 0 &&
 		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0;
 	w->pipes[0] = out[0];
 	w->pipes[1] = error[0];
 	w->link = link[0];
+	w->answers = answers[0];
 	w->lifeline = life[0];
 	ends->fds[NURSERY_FD_OUT] = out[1];
 	ends->fds[NURSERY_FD_ERR] = error[1];
 	ends->fds[NURSERY_FD_LINK] = link[1];
+	ends->fds[NURSERY_FD_ANSWERS] = answers[1];
 	ends->fds[NURSERY_FD_LIFELINE] = life[1];
 	return made ? 0 : err_system(e, "cannot make the link to the worker");
 }

@@ -37,7 +37,8 @@ exchange_reply(struct front *f, const struct request *r, const struct reply *rep
 	request_reply_type(r, msg_type, sizeof msg_type);
 	struct outgoing out = {
 		.channel = r->channel,
-		.to = r,
+		.identities = r->wire.identities,
+		.identity_count = r->wire.identity_count,
 		.msg_type = reply->msg_type != NULL ? reply->msg_type : msg_type,
 		.parent = r->wire.parts[WIRE_HEADER],
 		.metadata = reply->metadata,

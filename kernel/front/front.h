@@ -30,6 +30,14 @@ enum front_phase {
 	FRONT_ENDED,    /* leave the loop */
 };
 
+/* What code of the active request asks, in its name or in that of an earlier one whose code still runs. stdinput.c */
+struct question {
+	bool open;                       /* the worker waits for the answer */
+	uint16_t number;                 /* by which the worker knows the answer */
+	char id[SESSION_MSG_ID_SIZE];    /* msg_id of the input_request; "" when the client could not be asked */
+	char asker[SESSION_MSG_ID_SIZE]; /* msg_id of the request in whose name it is asked */
+};
+
 struct front {
 	struct options options;
 	struct connfile file;
@@ -48,7 +56,7 @@ struct front {
 	uint32_t interrupted_serial; /* the newest request that was interrupted */
 	char *kernel_info;           /* content of kernel_info_reply, from HELLO; owned */
 	size_t kernel_info_size;
-	char input_id[SESSION_MSG_ID_SIZE]; /* msg_id of the input_request that is open; "" when none */
+	struct question question; /* of input(), to a client */
 	enum front_phase phase;
 	bool left;            /* the code itself ended the kernel, by exit() or quit() */
 	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
@@ -103,9 +111,12 @@ bool relay_has_work(const struct front *f);
 /* As relay_read, but to the very end of what a dead worker left, pipes included. */
 void relay_drain(struct front *f);
 
-/* stdinput.c: INPUT_REQUEST from the worker; a verified message of the stdin channel (consumes r). */
-void stdinput_ask(struct front *f, uint32_t serial, const struct wire_frame *content);
+/* stdinput.c: an INPUT_REQUEST of the worker, in the name of request `serial`, if that is known, else of the active one. */
+void stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wire_frame *content);
+/* A verified message of the stdin channel. Consumes r. */
 void stdinput_accept(struct front *f, struct request *r);
+/* The active request ends, and with it the question, if one is open: who waits for the answer is told that none will come. */
+void stdinput_close(struct front *f);
 
 /* interrupt.c: the user wants what runs to stop. */
 void interrupt_now(struct front *f);

@@ -28,6 +28,7 @@ enum watched {
 	WATCH_CHILD,
 	WATCH_LINK,
 	WATCH_LINK_OUT,
+	WATCH_ANSWERS_OUT,
 	WATCH_BELL,
 	WATCH_OUT,
 	WATCH_ERR,
@@ -235,6 +236,7 @@ watch(struct front *f, struct poll_set *set)
 	fds[WATCH_CHILD].fd = w->ended || w->settle_ms != 0 ? -1 : w->pidfd;
 	fds[WATCH_LINK].fd = full || expecting ? -1 : w->link;
 	fds[WATCH_LINK_OUT] = (struct poll_fd){ .fd = w->outgoing.size > 0 ? w->link : -1, .writable = true };
+	fds[WATCH_ANSWERS_OUT] = (struct poll_fd){ .fd = w->unasked.size > 0 ? w->answers : -1, .writable = true };
 	fds[WATCH_BELL].fd = w->bell;
 	fds[WATCH_OUT].fd = full || quiet ? -1 : w->pipes[0];
 	fds[WATCH_ERR].fd = full || quiet ? -1 : w->pipes[1];
@@ -255,7 +257,7 @@ serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
 	on_channels(f, channels);
 	if (fds[WATCH_NURSERY].ready)
 		on_change(f, false);
-	if (fds[WATCH_LINK_OUT].ready)
+	if (fds[WATCH_LINK_OUT].ready || fds[WATCH_ANSWERS_OUT].ready)
 		worker_flush(&f->worker);
 	relay_read(f, fds[WATCH_BELL].ready);
 	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))

@@ -47,7 +47,7 @@ struct nursery {
 	int fds[NURSERY_FD_COUNT]; /* what goes with START; -1 once there is a worker */
 };
 
-#define NURSERY_INIT ((struct nursery){ .connection = -1, .fds = { -1, -1, -1, -1, -1, -1, -1, -1, -1 } })
+#define NURSERY_INIT ((struct nursery){ .connection = -1, .fds = { [0 ... NURSERY_FD_COUNT - 1] = -1 } })
 
 /* Where nurseries listen, best first, for i from 0: 1 and *ret, 0: nowhere there, -1: there are no more. */
 int nursery_place(int i, struct sockaddr_un *ret);

@@ -95,7 +95,7 @@ release_active(struct front *f)
 	struct request *r = f->active;
 	f->active = NULL;
 	f->report_ms = 0;
-	f->input_id[0] = '\0';
+	stdinput_close(f);
 	atomic_store(&f->worker.shared->state.interrupt_serial, 0);
 	return r;
 }
@@ -166,7 +166,7 @@ on_input_request(struct front *f, const struct frame *frame, struct err *e)
 	struct wire_frame content = part(frame, 0);
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
 	streams_flush(f);
-	stdinput_ask(f, frame->header.serial, &content);
+	stdinput_ask(f, frame->header.serial, frame->header.flags, &content);
 	return 0;
 }
 

@@ -176,8 +176,8 @@ static void
 add_address(struct session *s, struct frame_list *list, const struct outgoing *out, char *topic, size_t topic_size)
 {
 	if (out->channel != CHANNEL_IOPUB) {
-		for (size_t i = 0; i < out->to->wire.identity_count; i++)
-			list->frames[list->count++] = out->to->wire.identities[i];
+		for (size_t i = 0; i < out->identity_count; i++)
+			list->frames[list->count++] = out->identities[i];
 		return;
 	}
 	if (out->no_topic)

@@ -29,7 +29,8 @@ int session_receive(struct session *s, enum channel channel, struct request **re
 /* What to send. Borrowed throughout; frames of size 0 in parent, metadata and content mean {}. */
 struct outgoing {
 	enum channel channel;
-	const struct request *to; /* whose identities to use; NULL on iopub */
+	const struct wire_frame *identities; /* of the client that it goes to; none on iopub */
+	size_t identity_count;
 	const char *msg_type;
 	struct wire_frame topic; /* iopub: first frame; empty: kernel.<ident>.<msg_type> */
 	bool no_topic;           /* iopub: send no topic frame at all */

@@ -85,7 +85,7 @@ number(struct front *f, struct request *r)
 	if (++f->last_serial == 0)
 		f->last_serial = 1;
 	r->serial = f->last_serial;
-	parents_enter(&f->parents, r->serial, &r->wire.parts[WIRE_HEADER]);
+	parents_enter(&f->parents, r->serial, &r->wire);
 }
 
 /* Hand a request to the worker. Consumes r on failure; on success it is f->active. */

@@ -22,6 +22,7 @@ shutdown_begin(struct front *f, bool restart)
 		return;
 	}
 	worker_send(&f->worker, &header, NULL, 0, &e);
+	stdinput_close(f);
 	if (f->worker.stopped)
 		worker_signal(&f->worker, SIGCONT);
 	/* A manager has interrupted it already; once more, and it would hit the `finally:` that the first one began. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The cold start: pupitre-worker by exec. What the worker is given: 0 /dev/null, 1 and 2 pipes, 3 link, 4 bell, 5 shared memfd,
- * 6 lifeline, 7 memfd for the last words; a session of its own; PUPITRE_PYTHON; no signal ignored, only SIGINT blocked.
+ * 6 lifeline, 7 memfd for the last words, 8 answers to input(); a session of its own; PUPITRE_PYTHON; no signal ignored, only SIGINT blocked.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * input() and its answer. The question goes to the client whose request asks; answers to anything but the open question are
- * dropped, so that a late answer to an interrupted question does not satisfy the next one. Jupyter messaging protocol, "stdin".
+ * input() and its answer. The question goes to the client of the request in whose name it is asked; answers to anything but the open
+ * question are dropped, so that a late answer to an interrupted question does not satisfy the next one. A question ends with the
+ * request that is active: no thread waits for an answer that nobody can give any more. Jupyter messaging protocol, "stdin".
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,21 +23,56 @@ drop_stale(struct front *f)
 		request_free(r);
 }
 
-void
-stdinput_ask(struct front *f, uint32_t serial, const struct wire_frame *content)
+/* Tell the worker: the answer to its question, or, without one, that there will be none. */
+static void
+tell_worker(struct front *f, uint16_t number, const struct wire_frame *content)
 {
 	struct err e = ERR_INIT;
-	if (f->active == NULL || f->active->serial != serial)
+	struct frame_header header = { .type = FRAME_INPUT_REPLY, .flags = number };
+	struct frame_part part = { content == NULL ? NULL : content->data, content == NULL ? 0 : content->size };
+	if (worker_answer(&f->worker, &header, &part, content != NULL, &e) < 0)
+		log_warning("event=lost type=input_reply reason=\"%s\"", e.text);
+}
+
+/* Whom to ask, and the parent header of the question. */
+static void
+address(struct front *f, uint32_t serial, struct outgoing *out)
+{
+	const struct parent_slot *earlier = parents_find_slot(&f->parents, serial);
+	const struct wire_msg *active = &f->active->wire;
+	struct header header;
+	struct err e = ERR_INIT;
+	f->question.asker[0] = '\0';
+	if (serial == f->active->serial || earlier == NULL) {
+		out->parent = active->parts[WIRE_HEADER];
+		out->identities = active->identities;
+		out->identity_count = active->identity_count;
+	} else {
+		out->parent = earlier->header;
+		out->identities = earlier->identities;
+		out->identity_count = earlier->identity_count;
+	}
+	if (header_parse(&out->parent, &header, &e) < 0)
 		return;
+	snprintf(f->question.asker, sizeof f->question.asker, "%s", header.msg_id);
+	header_free(&header);
+}
+
+void
+stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wire_frame *content)
+{
+	struct err e = ERR_INIT;
+	struct question *q = &f->question;
+	if (f->active == NULL || f->phase == FRONT_STOPPING) {
+		tell_worker(f, number, NULL);
+		return;
+	}
 	drop_stale(f);
-	struct outgoing out = {
-		.channel = CHANNEL_STDIN,
-		.to = f->active,
-		.msg_type = "input_request",
-		.parent = f->active->wire.parts[WIRE_HEADER],
-		.content = *content,
-	};
-	if (session_send(f->session, &out, f->input_id, &e) < 0) {
+	struct outgoing out = { .channel = CHANNEL_STDIN, .msg_type = "input_request", .content = *content };
+	*q = (struct question){ .open = true, .number = number };
+	address(f, serial, &out);
+	if (session_send(f->session, &out, q->id, &e) < 0) {
+		q->id[0] = '\0';
 		log_warning("event=lost type=input_request reason=\"%s\"", e.text);
 		exchange_mention(f, "The code asks for input, but this client does not listen on its stdin channel. "
 				    "Interrupt to go on.\n");
@@ -46,13 +83,14 @@ stdinput_ask(struct front *f, uint32_t serial, const struct wire_frame *content)
 static bool
 answers_question(const struct front *f, const struct request *r)
 {
+	const struct question *q = &f->question;
 	struct header parent;
 	struct err e = ERR_INIT;
-	if (f->input_id[0] == '\0' || f->active == NULL || !request_is(r, "input_reply"))
+	if (!q->open || q->id[0] == '\0' || !request_is(r, "input_reply"))
 		return false;
 	if (header_parse(&r->wire.parts[WIRE_PARENT], &parent, &e) < 0)
 		return true;
-	bool matches = strcmp(parent.msg_id, f->input_id) == 0 || strcmp(parent.msg_id, f->active->header.msg_id) == 0;
+	bool matches = strcmp(parent.msg_id, q->id) == 0 || strcmp(parent.msg_id, q->asker) == 0;
 	header_free(&parent);
 	return matches;
 }
@@ -60,15 +98,21 @@ answers_question(const struct front *f, const struct request *r)
 void
 stdinput_accept(struct front *f, struct request *r)
 {
-	struct err e = ERR_INIT;
 	if (answers_question(f, r)) {
-		struct frame_header header = { .type = FRAME_INPUT_REPLY, .serial = f->active->serial };
-		struct frame_part content = { r->wire.parts[WIRE_CONTENT].data, r->wire.parts[WIRE_CONTENT].size };
-		f->input_id[0] = '\0';
-		worker_send(&f->worker, &header, &content, 1, &e);
+		f->question.open = false;
+		tell_worker(f, f->question.number, &r->wire.parts[WIRE_CONTENT]);
 	} else {
 		log_info("event=dropped channel=stdin type=%.40s reason=\"answers no open question\"",
 			 r->header.msg_type);
 	}
 	request_free(r);
+}
+
+void
+stdinput_close(struct front *f)
+{
+	if (!f->question.open)
+		return;
+	f->question.open = false;
+	tell_worker(f, f->question.number, NULL);
 }

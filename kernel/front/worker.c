@@ -28,36 +28,57 @@ struct exit_info {
 	int32_t exit_code; /* as waitpid gives it */
 };
 
-int
-worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
-	    struct err *e)
-{
-	if (w->link < 0)
-		return err_set(e, ERR_CLOSED, "the worker is gone");
-	if (frame_encode(&w->outgoing, header, parts, count, e) < 0) {
-		w->outgoing.failed = false;
-		return -1;
-	}
-	worker_flush(w);
-	return 0;
-}
-
-void
-worker_flush(struct worker *w)
+/* Send what the socket takes of *out now. */
+static void
+flush(int fd, struct buf *out)
 {
 	size_t sent = 0;
-	while (w->link >= 0 && sent < w->outgoing.size) {
-		ssize_t n =
-			send(w->link, w->outgoing.data + sent, w->outgoing.size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (fd >= 0 && sent < out->size) {
+		ssize_t n = send(fd, out->data + sent, out->size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			break; /* full, or the worker is dead: its pidfd will tell */
 		sent += (size_t)n;
 	}
-	buf_consume(&w->outgoing, sent);
-	if (w->outgoing.size == 0)
-		buf_shrink(&w->outgoing, KEEP_SIZE);
+	buf_consume(out, sent);
+	if (out->size == 0)
+		buf_shrink(out, KEEP_SIZE);
+}
+
+static int
+queue(int fd, struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
+      struct err *e)
+{
+	if (fd < 0)
+		return err_set(e, ERR_CLOSED, "the worker is gone");
+	if (frame_encode(out, header, parts, count, e) < 0) {
+		out->failed = false;
+		return -1;
+	}
+	flush(fd, out);
+	return 0;
+}
+
+int
+worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
+	    struct err *e)
+{
+	return queue(w->link, &w->outgoing, header, parts, count, e);
+}
+
+int
+worker_answer(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
+	      struct err *e)
+{
+	return queue(w->answers, &w->unasked, header, parts, count, e);
+}
+
+void
+worker_flush(struct worker *w)
+{
+	flush(w->link, &w->outgoing);
+	flush(w->answers, &w->unasked);
 }
 
 /* Signal the group of which the worker is or was the leader. 0, or -1: there is none, or it may not be done. */
@@ -155,6 +176,7 @@ worker_close(struct worker *w)
 	worker_signal_alone(w, SIGKILL);
 	fd_close(&w->pidfd);
 	fd_close(&w->link);
+	fd_close(&w->answers);
 	fd_close(&w->bell);
 	fd_close(&w->lifeline);
 	fd_close(&w->crash);
@@ -164,4 +186,5 @@ worker_close(struct worker *w)
 	w->shared = NULL;
 	frame_reader_free(&w->reader);
 	buf_free(&w->outgoing);
+	buf_free(&w->unasked);
 }

@@ -21,6 +21,7 @@ struct worker {
 	pid_t pid;    /* also its process group and session; 0: none */
 	int pidfd;    /* readable when it has ended */
 	int link;     /* non-blocking stream of frames; -1 when closed */
+	int answers;  /* stream of INPUT_REPLY frames to whatever thread waits for one; -1 when closed */
 	int bell;     /* eventfd rung by the ring's producer */
 	int lifeline; /* closing it, by dying, kills the worker's group */
 	int crash;    /* memfd into which faulthandler writes a dying worker's traceback */
@@ -28,6 +29,7 @@ struct worker {
 	struct shared *shared;
 	struct frame_reader reader;
 	struct buf outgoing; /* bytes the link has not taken yet */
+	struct buf unasked;  /* bytes that the answers' socket has not taken yet */
 	bool born;           /* in a nursery: not our child */
 	bool ended;          /* `status` holds, unless it is unknown */
 	bool stopped;        /* by SIGSTOP and the like */
@@ -40,12 +42,14 @@ struct worker {
 #define WORKER_INIT                                    \
 	((struct worker){ .pidfd = -1,                 \
 			  .link = -1,                  \
+			  .answers = -1,               \
 			  .bell = -1,                  \
 			  .lifeline = -1,              \
 			  .crash = -1,                 \
 			  .pipes = { -1, -1 },         \
 			  .reader = FRAME_READER_INIT, \
-			  .outgoing = BUF_INIT })
+			  .outgoing = BUF_INIT,        \
+			  .unasked = BUF_INIT })
 
 #define WORKER_SETTLE_MS 200      /* how long to ask how a worker ended that is not our child */
 #define WORKER_SETTLE_RETRY_MS 10 /* between two questions */
@@ -58,7 +62,11 @@ int spawn_worker(struct worker *w, const struct ends *ends, const char *python, 
 int worker_send(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
 		struct err *e);
 
-/* The link is writable: go on. */
+/* The same on the answers' socket, for INPUT_REPLY. */
+int worker_answer(struct worker *w, const struct frame_header *header, const struct frame_part *parts, size_t count,
+		  struct err *e);
+
+/* The link or the answers' socket is writable: go on. */
 void worker_flush(struct worker *w);
 
 /* Signal the worker's process group; the worker alone when the group is not there. Nothing when there is no worker. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The link's frame: what front and worker say to each other over one AF_UNIX stream socket.
+ * The link's frame: what front and worker say to each other over one AF_UNIX stream socket, and over a second one, from the front
+ * only, that carries answers to input().
  * Both ends are the same build on the same machine, so integers are native; both ends check every
  * length all the same, because the worker runs a student's code and may send anything.
  * JSON crosses as bytes and is parsed on neither way in the front; what the front must know stands in `flags`.
@@ -24,17 +25,20 @@
 
 enum frame_type {
 	/* front -> worker */
-	FRAME_START = 1,       /* first frame. parts: start JSON (see docs/protocol.md, "The link") */
-	FRAME_REQUEST = 2,     /* parts: header, parent header, metadata, content, identity, buffers... */
-	FRAME_INPUT_REPLY = 3, /* parts: content of the input_reply. serial: of the asking request */
-	FRAME_EXIT = 4,        /* orderly end; flags may hold FRAME_RESTART. no parts */
+	FRAME_START = 1,   /* first frame. parts: start JSON (see docs/protocol.md, "The link") */
+	FRAME_REQUEST = 2, /* parts: header, parent header, metadata, content, identity, buffers... */
+	FRAME_INPUT_REPLY =
+		3,      /* on the answers' socket. flags: number of the question. parts: content of the input_reply;
+				* none: no answer will come */
+	FRAME_EXIT = 4, /* orderly end; flags may hold FRAME_RESTART. no parts */
 	/* worker -> front */
-	FRAME_HELLO = 16,         /* ready. parts: content of kernel_info_reply */
-	FRAME_REPLY = 17,         /* answers serial. parts: msg_type, metadata, content, buffers... */
-	FRAME_DONE = 18,          /* serial is finished and wants no reply (comm_msg and the like). no parts */
-	FRAME_PUBLISH = 19,       /* iopub. parts: msg_type, topic, parent header, metadata, content, buffers... */
-	FRAME_INPUT_REQUEST = 20, /* stdin, to the client that sent serial. parts: content */
-	FRAME_BYE = 21,           /* the worker ends by itself (exit, quit). status in serial. no parts */
+	FRAME_HELLO = 16,   /* ready. parts: content of kernel_info_reply */
+	FRAME_REPLY = 17,   /* answers serial. parts: msg_type, metadata, content, buffers... */
+	FRAME_DONE = 18,    /* serial is finished and wants no reply (comm_msg and the like). no parts */
+	FRAME_PUBLISH = 19, /* iopub. parts: msg_type, topic, parent header, metadata, content, buffers... */
+	FRAME_INPUT_REQUEST =
+		20,     /* stdin, to the client that sent serial. flags: number of the question. parts: content */
+	FRAME_BYE = 21, /* the worker ends by itself (exit, quit). status in serial. no parts */
 };
 
 /* PUBLISH: an empty parent part means the header of request `serial`, which the front keeps for the newest
@@ -53,7 +57,7 @@ enum frame_flag {
 struct frame_header {
 	uint32_t magic;
 	uint16_t type;          /* enum frame_type */
-	uint16_t flags;         /* enum frame_flag */
+	uint16_t flags;         /* enum frame_flag; of INPUT_REQUEST and INPUT_REPLY the number of the question */
 	uint32_t serial;        /* request serial, from 1; 0 = none */
 	uint32_t part_count;    /* <= FRAME_PARTS_MAX */
 	uint64_t ring_position; /* bytes ever written to the output ring before this frame; 0 from the front */

@@ -33,7 +33,7 @@ void datagram_close(struct datagram *d);
  * that lingers for a stranger, or that has such a one in it unread; it is closed all the same. */
 void datagram_hurry(bool begin);
 
-/* Whether the nine descriptors of START are pipes, AF_UNIX sockets, memfds, an eventfd and an O_PATH directory, each in its place. Of
+/* Whether the ten descriptors of START are pipes, AF_UNIX sockets, memfds, an eventfd and an O_PATH directory, each in its place. Of
  * others even closing may take as long as a stranger wants: files of FUSE, TCP sockets that linger. */
 bool datagram_check_fds(const int fds[NURSERY_FD_COUNT]);
 

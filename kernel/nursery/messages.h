@@ -100,13 +100,14 @@ enum nursery_fd {
 	NURSERY_FD_SHARED,   /* 5 */
 	NURSERY_FD_LIFELINE, /* 6 */
 	NURSERY_FD_CRASH,    /* 7 */
+	NURSERY_FD_ANSWERS,  /* 8 */
 	NURSERY_FD_PAYLOAD, /* sealed memfd, struct nursery_payload; only the worker reads it, after it dropped privileges */
 	NURSERY_FD_CWD, /* the caller's working directory, O_PATH */
 	NURSERY_FD_COUNT
 };
 
 #define NURSERY_BUILD_SIZE 32
-#define NURSERY_BUILD PUPITRE_VERSION "/1" /* changes with the link, the payload or these structs */
+#define NURSERY_BUILD PUPITRE_VERSION "/2" /* changes with the link, the payload or these structs */
 
 struct nursery_request {
 	uint32_t magic;

@@ -16,7 +16,6 @@ from typing_extensions import Buffer
 # Frame types and flags, as in kernel/link/frame.h.
 START: int
 REQUEST: int
-INPUT_REPLY: int
 EXIT: int
 HELLO: int
 REPLY: int
@@ -38,16 +37,15 @@ wake_fd: int  # eventfd, readable after SIGINT arrived while the loop waited in 
 # is the dict of streams.Parent. When unset (threads), the parent given to set_parent applies.
 parent: ContextVar[tuple[int, Any]]
 
-Frame = tuple[int, int, int, list[bytes]]  # type, flags, serial, parts
-
 def send(type: int, flags: int, serial: int, parts: Sequence[Buffer], /) -> None:
     """Send one frame, whole, stamped with the ring position. Waits (without the GIL) while the link is full; a signal
     may interrupt the wait before the first byte, never after it. A REPLY or DONE closes its serial: a second one for
     the same serial is silently dropped. OSError when the front is gone."""
 
-def receive(timeout: float | None, /) -> Frame | None:
-    """The next frame, or None after `timeout` seconds (0: only what is there; None: no limit). Waits without the GIL
-    and interruptibly (KeyboardInterrupt). EOFError when the front is gone."""
+def wait_for_answer(number: int, /) -> bytes | None:
+    """The content of the answer to question `number`, which are the flags of its INPUT_REQUEST; None when there will be
+    none, because the request that ran has ended. Answers to other questions are dropped. Waits without the GIL and
+    interruptibly (KeyboardInterrupt). One thread at a time. EOFError when the front is gone."""
 
 def set_handler(
     handle: Callable[[int, int, int, list[bytes]], bool | None], fail: Callable[[int, BaseException], None], /
@@ -58,8 +56,8 @@ def set_handler(
     reply. So every REQUEST is answered."""
 
 def dispatch() -> None:
-    """Take and serve every frame that waits. Called by the event loop when link_fd is readable, in the main thread.
-    Runs with activity OURS."""
+    """Take and serve every frame that waits. Called by the event loop when link_fd is readable, and once when it
+    begins, in the main thread: the only reader of the link. Runs with activity OURS."""
 
 def call_ours(serial: int, func: Callable[..., Any], /, *args: Any) -> None:
     """Run func(*args) as dispatch runs a handler: activity OURS, interrupts held off, the same net underneath for

@@ -110,8 +110,6 @@ class IPythonKernel(SingletonConfigurable):
         if frame_type == door.EXIT:
             self.restarting = bool(flags & door.RESTART)
             self.loop.stop_serving()
-        if frame_type == door.INPUT_REPLY:
-            self.stdin.keep_answer(serial, parts[0])
         return None
 
     def fail(self, serial: int, error: BaseException) -> None:

@@ -224,6 +224,7 @@ class Loop(SelectorEventLoop):
         user's signal handlers raise while we wait comes later. EOFError when the front is gone.
         """
         self.add_our_reader(door.link_fd, self._serve_frames)
+        self.call_soon(self._serve_frames)  # what was taken off the link together with START
         self.add_our_reader(door.wake_fd, self.woken)
         while not self.exiting or self.cell_task is not None:
             if self._lost is not None:

@@ -10,9 +10,9 @@
 #include "base/fd.h"
 #include "guard.h"
 
-enum handed_down { LINK_FD = 3, BELL_FD, SHARED_FD, LIFELINE_FD, CRASH_FD };
+enum handed_down { LINK_FD = 3, BELL_FD, SHARED_FD, LIFELINE_FD, CRASH_FD, ANSWERS_FD };
 
-static struct ends ends = { .link = -1, .bell = -1, .lifeline = -1, .wake = -1, .crash = -1 };
+static struct ends ends = { .link = -1, .answers = -1, .bell = -1, .lifeline = -1, .wake = -1, .crash = -1 };
 
 /* A copy of fd as high as the limit on descriptors allows, or -1 with errno. */
 static int
@@ -44,7 +44,7 @@ ends_move_high(int fd, struct err *e)
 int
 ends_take(struct err *e)
 {
-	for (int fd = LINK_FD; fd <= CRASH_FD; fd++) {
+	for (int fd = LINK_FD; fd <= ANSWERS_FD; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)
 			return err_set(e, ERR_INVALID, "descriptor %d is not open: pupitre-kernel starts this program",
 				       fd);
@@ -58,7 +58,8 @@ ends_take(struct err *e)
 	ends.bell = ends_move_high(BELL_FD, e);
 	ends.lifeline = ends_move_high(LIFELINE_FD, e);
 	ends.crash = ends_move_high(CRASH_FD, e);
-	if (err_is_set(e) || fd_set_nonblocking(ends.link, 1, e) < 0)
+	ends.answers = ends_move_high(ANSWERS_FD, e);
+	if (err_is_set(e) || fd_set_nonblocking(ends.link, 1, e) < 0 || fd_set_nonblocking(ends.answers, 1, e) < 0)
 		return -1;
 	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake < 0)
@@ -92,7 +93,7 @@ ends_get(void)
 void
 ends_drop(void)
 {
-	int *mine[] = { &ends.link, &ends.bell, &ends.lifeline, &ends.wake };
+	int *mine[] = { &ends.link, &ends.answers, &ends.bell, &ends.lifeline, &ends.wake };
 	for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
 		fd_close(mine[i]);
 	dup3(STDERR_FILENO, ends.crash, O_CLOEXEC); /* a child's last words are not the kernel's */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The worker's ends of what the front handed down (descriptors 3 to 7), and the one descriptor the worker adds.
+ * The worker's ends of what the front handed down (descriptors 3 to 8), and the one descriptor the worker adds.
  * They are moved out of the way (200 and up), close-on-exec, and guarded against user code (guard.h).
  * One set a process; filled by ends_take before anything else runs and read from then on, by signal handlers too.
  */
@@ -15,6 +15,7 @@
 
 struct ends {
 	int link;     /* the stream of frames; non-blocking */
+	int answers;  /* the same, for INPUT_REPLY only; non-blocking */
 	int bell;     /* eventfd: the ring wants to be read */
 	int lifeline; /* hangs up when the front dies */
 	int wake;     /* eventfd of ours: wakes the event loop after SIGINT */
@@ -22,7 +23,7 @@ struct ends {
 	struct shared *shared;
 };
 
-/* Take descriptors 3 to 7 over. 0, or -1 when they are not what pupitre-kernel hands down. */
+/* Take descriptors 3 to 8 over. 0, or -1 when they are not what pupitre-kernel hands down. */
 int ends_take(struct err *e);
 
 /* Move fd up, close-on-exec, and guard it against user code. When there is no room it stays where it is. The new number; *e may be set. */

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,8 +35,8 @@ raise_errno(int number)
 	return -1;
 }
 
-static int
-raise_err(const struct err *e)
+int
+link_raise(const struct err *e)
 {
 	if (e->code == ERR_CLOSED)
 		PyErr_SetString(PyExc_EOFError, e->text);
@@ -153,7 +152,7 @@ link_send(const struct frame_header *header, const struct frame_part *parts, siz
 	BUF_AUTO head = BUF_INIT;
 	struct err e = ERR_INIT;
 	if (frame_encode_head(&head, &stamped, parts, count, &e) < 0)
-		return raise_err(&e);
+		return link_raise(&e);
 	struct iovec *out = PyMem_New(struct iovec, count + 1);
 	if (out == NULL) {
 		PyErr_NoMemory();
@@ -212,69 +211,27 @@ link_next(struct incoming *ret)
 		struct err e = ERR_INIT;
 		int got = frame_reader_next(&reader, &decoded, &e);
 		if (got < 0)
-			return raise_err(&e);
+			return link_raise(&e);
 		if (got > 0)
 			return accept_decoded(ret);
 		if (frame_reader_fill(&reader, ends_get()->link, &e) <= 0)
-			return e.code == ERR_BUSY ? 0 : raise_err(&e);
+			return e.code == ERR_BUSY ? 0 : link_raise(&e);
 	}
 }
 
-/* Bytes still missing of the frame whose beginning the reader holds; at least 1. */
-static size_t
-missing_bytes(void)
+int
+link_wait(struct incoming *ret)
 {
-	const char *at = reader.bytes.data + reader.taken;
-	size_t available = reader.bytes.size - reader.taken;
-	struct frame_header h;
-	if (available < sizeof h)
-		return sizeof h - available;
-	memcpy(&h, at, sizeof h);
-	if (h.magic != FRAME_MAGIC || h.part_count > FRAME_PARTS_MAX)
-		return 1; /* nonsense: frame_reader_next says so */
-	size_t total = sizeof h + h.part_count * sizeof(uint32_t);
-	if (available < total)
-		return total - available;
-	for (uint32_t i = 0; i < h.part_count; i++) {
-		uint32_t size;
-		memcpy(&size, at + sizeof h + i * sizeof size, sizeof size);
-		total += size;
+	int got;
+	while ((got = link_next(ret)) == 0) {
+		if (link_wait_readable(ends_get()->link) < 0)
+			return -1;
 	}
-	return available < total ? total - available : 1;
+	return got;
 }
 
-/* As link_next, but never takes a byte of the frame after it off the socket: the event loop, which watches the socket,
- * would not learn of a frame that lies in our buffer. */
-static int
-next_exactly(struct incoming *ret)
-{
-	char bytes[4096];
-	for (;;) {
-		struct err e = ERR_INIT;
-		int got = frame_reader_next(&reader, &decoded, &e);
-		if (got < 0)
-			return raise_err(&e);
-		if (got > 0)
-			return accept_decoded(ret);
-		size_t wanted = missing_bytes();
-		ssize_t n = recv(ends_get()->link, bytes, wanted < sizeof bytes ? wanted : sizeof bytes, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
-		if (n <= 0) {
-			err_set(&e, ERR_CLOSED, "the front is gone");
-			return raise_err(&e);
-		}
-		if (frame_reader_feed(&reader, bytes, (size_t)n, &e) < 0)
-			return raise_err(&e);
-	}
-}
-
-/* Wait until the link is readable or `timeout` (NULL: no limit) is over. A SIGINT between the look for signals and the
- * wait ends the wait too, because it is held back until then. 0, or -1 with an exception. */
-static int
-wait_readable(const struct timespec *timeout)
+int
+link_wait_readable(int fd)
 {
 	sigset_t held, before;
 	sigemptyset(&held);
@@ -285,59 +242,11 @@ wait_readable(const struct timespec *timeout)
 		return -1;
 	}
 	PyThreadState *py_state = PyEval_SaveThread();
-	struct pollfd p = { .fd = ends_get()->link, .events = POLLIN };
-	ppoll(&p, 1, timeout, &before);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ppoll(&p, 1, NULL, &before);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	PyEval_RestoreThread(py_state);
 	return PyErr_CheckSignals();
-}
-
-/* Seconds from Python: -1 for None. 0, or -1 with an exception. */
-static int
-parse_timeout(PyObject *py_timeout, double *ret)
-{
-	*ret = -1;
-	if (py_timeout == Py_None)
-		return 0;
-	double seconds = PyFloat_AsDouble(py_timeout);
-	if (seconds == -1 && PyErr_Occurred() != NULL)
-		return -1;
-	*ret = isnan(seconds) || seconds < 0 ? 0 : seconds < 1e6 ? seconds : 1e6;
-	return 0;
-}
-
-static PyObject *
-make_frame(struct incoming *in)
-{
-	PyObject *py_frame = Py_BuildValue("(iiIN)", (int)in->type, (int)in->flags, (unsigned)in->serial, in->py_parts);
-	in->py_parts = NULL;
-	return py_frame;
-}
-
-PyObject *
-link_receive_method(PyObject *py_module, PyObject *py_timeout)
-{
-	(void)py_module;
-	double seconds;
-	if (parse_timeout(py_timeout, &seconds) < 0)
-		return NULL;
-	long long until = clock_ms() + (long long)(seconds * 1000);
-	for (;;) {
-		struct incoming in;
-		if (fork_is_child())
-			return raise_errno(EBADF), NULL;
-		int got = next_exactly(&in);
-		if (got < 0)
-			return NULL;
-		if (got > 0)
-			return in.py_parts == NULL ? NULL : make_frame(&in);
-		long long left = until - clock_ms();
-		if (seconds >= 0 && left <= 0)
-			Py_RETURN_NONE;
-		struct timespec t = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L };
-		if (wait_readable(seconds < 0 ? NULL : &t) < 0)
-			return NULL;
-	}
 }
 
 /* One uint argument of send. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "module.h"
 
+#include "answers.h"
 #include "compat.h"
 #include "dispatch.h"
 #include "ends.h"
@@ -18,7 +19,6 @@ static const struct {
 } constants[] = {
 	{ "START", FRAME_START },
 	{ "REQUEST", FRAME_REQUEST },
-	{ "INPUT_REPLY", FRAME_INPUT_REPLY },
 	{ "EXIT", FRAME_EXIT },
 	{ "HELLO", FRAME_HELLO },
 	{ "REPLY", FRAME_REPLY },
@@ -43,7 +43,7 @@ is_child_method(PyObject *py_module, PyObject *py_unused)
 
 static PyMethodDef methods[] = {
 	{ "send", FASTCALL(link_send_method), METH_FASTCALL, "send(type, flags, serial, parts, /)" },
-	{ "receive", link_receive_method, METH_O, "receive(timeout, /)" },
+	{ "wait_for_answer", answers_wait_method, METH_O, "wait_for_answer(number, /)" },
 	{ "set_handler", FASTCALL(dispatch_set_handler), METH_FASTCALL, "set_handler(handle, fail, /)" },
 	{ "dispatch", dispatch_waiting_frames, METH_NOARGS, "dispatch()" },
 	{ "call_ours", FASTCALL(dispatch_call_ours), METH_FASTCALL, "call_ours(serial, func, /, *args)" },

@@ -67,18 +67,15 @@ start_python(struct err *e)
 static PyObject *
 receive_start(void)
 {
-	PyObject *py_frame = link_receive_method(NULL, Py_None);
-	if (py_frame == NULL)
+	struct incoming in;
+	if (link_wait(&in) < 0 || in.py_parts == NULL)
 		return NULL;
-	int type, flags;
-	unsigned serial;
-	PyObject *py_parts, *py_start = NULL; /* borrowed */
-	if (PyArg_ParseTuple(py_frame, "iiIO", &type, &flags, &serial, &py_parts) && type == FRAME_START)
-		py_start = PyList_GetItem(py_parts, 0);
-	else if (PyErr_Occurred() == NULL)
-		PyErr_Format(PyExc_RuntimeError, "the front began with a frame of type %d, not START", type);
-	Py_XINCREF(py_start);
-	Py_DECREF(py_frame);
+	PyObject *py_start = NULL;
+	if (in.type != FRAME_START)
+		PyErr_Format(PyExc_RuntimeError, "the front began with a frame of type %d, not START", (int)in.type);
+	else
+		py_start = Py_XNewRef(PyList_GetItem(in.py_parts, 0)); /* borrowed */
+	Py_DECREF(in.py_parts);
 	return py_start;
 }
 

@@ -205,3 +205,94 @@ def test_i_requester_that_left(shared_kernel: Kernel, client: Client) -> None:
     client.collect(msg_id)
     assert client.run("1", stop_on_error=False).status in ("ok", "aborted")
     assert client.ok("2").text == "2"
+
+
+ASK_IN_A_THREAD = """
+import threading
+outcome = []
+def wait():
+    try:
+        outcome.append(input('Enter to stop'))
+    except BaseException as error:
+        outcome.append(error)
+thread = threading.Thread(target=wait)
+thread.start()
+"""
+
+
+def test_i_a_question_ends_with_its_request(client: Client) -> None:
+    """A thread asks, and the cell ends first: nobody waits for an answer that cannot come."""
+    msg_id, request = ask(client, ASK_IN_A_THREAD)
+    assert client.collect(msg_id).status == "ok"
+    assert client.ok("thread.join(20); repr(outcome)").data["text/plain"] == (
+        "\"[EOFError('the cell that asked for input has ended')]\""
+    )
+    client.answer("late", request)
+    assert dialogue(client, "input('next? ')", "right").text == "'right'"
+
+
+def test_i_a_thread_that_asks_costs_no_reply(client: Client, shared_kernel: Kernel) -> None:
+    """While a thread waits for its answer the main thread alone takes requests, whatever these are."""
+    msg_id, _ = ask(client, ASK_IN_A_THREAD + "import time\nwhile not outcome: time.sleep(0.01)")
+    waiting = [client.request("kernel_info_request", channel="control").status]
+    shared_kernel.interrupt()
+    assert client.collect(msg_id).content["ename"] == "KeyboardInterrupt"
+    for number in range(30):
+        if number % 3 == 0:
+            assert client.request("execute_request", {"code": number}).status == "error"
+        assert client.run("1/0").content["ename"] == "ZeroDivisionError"
+        assert client.request("complete_request", {}).status == "error"
+    assert waiting == ["ok"]
+
+
+def test_i_a_thread_is_answered_while_the_cell_runs(client: Client) -> None:
+    msg_id, request = ask(client, ASK_IN_A_THREAD + "thread.join(20)\noutcome")
+    client.answer("stop", request)
+    assert client.collect(msg_id).text == "['stop']"
+
+
+def test_i_two_threads_are_asked_one_after_the_other(client: Client) -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(2) as pool:
+    answers = sorted(pool.map(input, ['?', '?']))
+answers
+"""
+    assert dialogue(client, code, "a", "b").text == "['a', 'b']"
+
+
+@pytest.mark.parametrize(
+    "asks",
+    ["asyncio.create_task(later())", "threading.Thread(target=in_thread, args=[kernel.get_parent()]).start()"],
+    ids=["task", "thread"],
+)
+def test_i_the_client_of_an_earlier_request_is_asked(shared_kernel: Kernel, client: Client, asks: str) -> None:
+    """Code of an earlier cell asks while another client's cell runs: in the name of the earlier request."""
+    code = f"""
+import asyncio, threading
+kernel = get_ipython().kernel
+go, done, got = threading.Event(), threading.Event(), []
+async def later():
+    while not go.is_set(): await asyncio.sleep(0.001)
+    got.append(input('whose? ')); done.set()
+def in_thread(parent):
+    go.wait(20); kernel.set_parent(None, parent)
+    got.append(input('whose? ')); done.set()
+{asks}
+None
+"""
+    earlier = client.execute(code, allow_stdin=True)
+    client.collect(earlier)
+    other = shared_kernel.client()
+    waits = "go.set()\nwhile not done.is_set(): await asyncio.sleep(0.001)\ngot"
+    msg_id = other.execute(waits, allow_stdin=True)
+    client.answer("mine", client.recv_input_request(earlier))
+    assert other.collect(msg_id).text == "['mine']"
+
+
+def test_i_shutdown_ends_a_question(kernel: Kernel, fresh: Client) -> None:
+    msg_id, _ = ask(fresh, "try: input('?')\nexcept BaseException as error: print(type(error).__name__)")
+    fresh.send("shutdown_request", {"restart": False}, channel="control")
+    result = fresh.collect(msg_id)
+    assert result.stdout.strip() in ("EOFError", "KeyboardInterrupt") and kernel.wait_exit() == 0
+    fresh.drain()

@@ -55,7 +55,7 @@ class Door(ModuleType):
     `sent`: frames the engine sent; `inbox`: frames it will get; `order`: both kinds of output in order.
     """
 
-    START, REQUEST, INPUT_REPLY, EXIT = 1, 2, 3, 4
+    START, REQUEST, EXIT = 1, 2, 4
     HELLO, REPLY, DONE, PUBLISH, INPUT_REQUEST, BYE = 16, 17, 18, 19, 20, 21
     STATUS_OK, STATUS_ERROR, ABORT_QUEUE, RESTART = 1, 2, 4, 8
     PARENTS_KEPT = 64
@@ -76,6 +76,7 @@ class Door(ModuleType):
         self.texts: list[tuple[int, int, str]] = []
         self.order: list[tuple[Any, ...]] = []
         self.inbox: list[Frame] = []
+        self.answers: list[tuple[int, bytes | None]] = []  # number of the question, content
         self.answered: set[int] = set()
         self.activity = OURS
         self.pending = (0, 0)
@@ -101,12 +102,12 @@ class Door(ModuleType):
         if self.on_send:
             self.on_send(frame)
 
-    def receive(self, timeout: float | None, /) -> Frame | None:
-        if self.inbox:
-            return self.inbox.pop(0)
-        if timeout is None:
-            raise EOFError("the front is gone")
-        return None
+    def wait_for_answer(self, number: int, /) -> bytes | None:
+        while self.answers:
+            asked, answer = self.answers.pop(0)
+            if asked == number:
+                return answer
+        raise EOFError("the front is gone")
 
     def set_handler(self, handle: Any, fail: Any, /) -> None:
         self.handler, self.failed = handle, fail

@@ -2,13 +2,12 @@
 """spec I: input() and getpass()."""
 
 import json
-import threading
 from collections.abc import Callable
 
 import pytest
 from fake import Frame, door
 from harness import Engine
-from pupitre import parent
+from pupitre import door as engine_door
 
 
 @pytest.fixture
@@ -22,17 +21,15 @@ def reply() -> Callable[..., None]:
         def send(frame_type: int, flags: int, serial: int, parts: list[bytes], /) -> None:
             real(frame_type, flags, serial, parts)
             if frame_type == door.INPUT_REQUEST and waiting:
-                door.inbox.append((door.INPUT_REPLY, 0, serial, [json.dumps(waiting.pop(0)).encode()]))
+                door.answers.append((flags, json.dumps(waiting.pop(0)).encode()))
 
         answers.append(real)
-        sys_door.send = send  # type: ignore[attr-defined]
-
-    from pupitre import door as sys_door
+        engine_door.send = send  # type: ignore[attr-defined]
 
     answers: list[object] = []
-    original = sys_door.send
+    original = engine_door.send
     yield answer  # type: ignore[misc]
-    sys_door.send = original  # type: ignore[attr-defined]
+    engine_door.send = original  # type: ignore[attr-defined]
 
 
 def asked() -> list[Frame]:
@@ -79,39 +76,32 @@ def test_end_of_file_and_missing_value(engine: Engine, reply: Callable[..., None
 
 def test_stale_answer_is_not_taken(engine: Engine, reply: Callable[..., None]) -> None:
     reply({"value": "new"})
-    door.inbox.clear()
-    serial = engine.serial + 1
-    real_receive = door.receive
+    numbers = [frame[1] for frame in asked()]
+    door.answers[:] = [(number, b'{"value":"old"}') for number in (*numbers, 0xFFFF)]
+    assert engine.result("input()", allow_stdin=True) == "'new'"
+    assert asked()[-1][1] not in numbers
 
-    def late(timeout: float | None, /) -> Frame | None:
-        return real_receive(timeout)
 
-    engine.shell.user_ns["t_late"] = lambda: door.inbox.append((door.INPUT_REPLY, 0, serial, [b'{"value":"old"}']))
-    assert late is not None
-    assert engine.result("t_late(); input()", allow_stdin=True) == "'new'"
+def test_questions_have_numbers_of_their_own(engine: Engine, reply: Callable[..., None]) -> None:
+    reply({"value": "1"}, {"value": "2"})
+    assert engine.result("input() + input()", allow_stdin=True) == "'12'"
+    first, second = (frame[1] for frame in asked()[-2:])
+    assert first != second and 0 < first <= 0xFFFF and 0 < second <= 0xFFFF
 
 
 def test_interrupt(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pupitre import door as engine_door
-
-    def receive(timeout: float | None, /) -> Frame | None:
-        if timeout == 0:
-            return None
+    def wait(number: int, /) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine_door, "receive", receive)
+    monkeypatch.setattr(engine_door, "wait_for_answer", wait)
     answer = engine.execute("input()", allow_stdin=True)
     assert answer.reply["ename"] == "KeyboardInterrupt" and answer.reply["evalue"] == "Interrupted by user"
 
 
-def test_exit_while_asking(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pupitre import door as engine_door
-
-    frames: list[Frame] = [(door.EXIT, 0, 0, [])]
-    monkeypatch.setattr(engine_door, "receive", lambda timeout, /: None if timeout == 0 else frames.pop())
+def test_no_answer_will_come(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_door, "wait_for_answer", lambda number, /: None)
     answer = engine.execute("input()", allow_stdin=True)
-    assert answer.reply["ename"] == "KeyboardInterrupt" and engine.loop.exiting
-    engine.loop.exiting = False
+    assert answer.reply["ename"] == "EOFError" and "has ended" in answer.reply["evalue"]
 
 
 def test_front_gone(engine: Engine) -> None:
@@ -122,28 +112,6 @@ def test_input_in_a_thread(engine: Engine, reply: Callable[..., None]) -> None:
     reply({"value": "t"})
     code = "import threading\ndef t_f(): print(input('q'))\nt_t = threading.Thread(target=t_f); t_t.start(); t_t.join()"
     assert engine.ok(code, allow_stdin=True).text() == "t\n"
-
-
-def test_thread_whose_answer_the_main_loop_took(engine: Engine) -> None:
-    stdin = engine.kernel.stdin
-    message = parent.Parent(parent.NOBODY)
-    message.serial = 7
-    got = []
-    asking = threading.Event()
-    real = door.send
-
-    def ask() -> None:
-        door.parent.set((7, message))
-        got.append(stdin.ask("q", password=False))
-
-    door.on_send = lambda frame: asking.set() if frame[0] == door.INPUT_REQUEST else None
-    thread = threading.Thread(target=ask)
-    thread.start()
-    assert asking.wait(5)
-    engine.kernel.handle(door.INPUT_REPLY, 0, 7, [b'{"value":"passed on"}'])
-    thread.join(5)
-    door.on_send = None
-    assert got == ["passed on"] and real is not None
 
 
 def test_pdb_in_a_cell(engine: Engine, reply: Callable[..., None]) -> None:

@@ -70,7 +70,7 @@ def has_ended(pidfd: int, seconds: float = DEADLINE) -> bool:
 
 @contextlib.contextmanager
 def descriptors() -> Iterator[list[int]]:
-    """The nine of a START, each of the kind that a front sends."""
+    """The ten of a START, each of the kind that a front sends."""
     with contextlib.ExitStack() as stack:
 
         def keep(fd: int) -> int:
@@ -78,14 +78,15 @@ def descriptors() -> Iterator[list[int]]:
             return fd
 
         out, err = os.pipe(), os.pipe()
-        link, life = socket.socketpair(), socket.socketpair()
+        link, life, answers = socket.socketpair(), socket.socketpair(), socket.socketpair()
         for fd in (*out, *err):
             keep(fd)
-        for end in (*link, *life):
+        for end in (*link, *life, *answers):
             stack.enter_context(end)
         shared, crash, payload = (keep(os.memfd_create(name)) for name in ("shared", "crash", "payload"))
         bell, folder = keep(os.eventfd(0)), keep(os.open(".", os.O_PATH | os.O_DIRECTORY))
-        yield [out[1], err[1], link[1].fileno(), bell, shared, life[1].fileno(), crash, payload, folder]
+        sockets = [link[1].fileno(), bell, shared, life[1].fileno(), crash, answers[1].fileno()]
+        yield [out[1], err[1], *sockets, payload, folder]
 
 
 class Front:
@@ -123,11 +124,11 @@ class Front:
         python: str = PYTHON,
         reserved: int = 0,
     ) -> None:
-        """One request; `fds` is how many descriptors (START: 9) or which."""
+        """One request; `fds` is how many descriptors (START: 10) or which."""
         ids = interpreter(python) if op == Op.START else (0, 0, 0, 0)
         data = REQUEST.pack(magic, version, op, ident, build, *ids, 0, 0, reserved, 0, 0, 0)
         if fds is None:
-            fds = 9 if op == Op.START else 0
+            fds = 10 if op == Op.START else 0
         if isinstance(fds, list):
             send(self.sock, data.ljust(size, b"\0")[:size], fds)
         else:

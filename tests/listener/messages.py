@@ -20,7 +20,7 @@ assert PROJECT is not None
 
 MAGIC = 0x4E505550
 VERSION = 1
-BUILD = f"{PROJECT[1]}/1".encode()
+BUILD = f"{PROJECT[1]}/2".encode()
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "10"))  # seconds for anything that should come at once
 
 
@@ -58,7 +58,7 @@ STATUS_HEAD = struct.Struct("=IHHQiIIIQQQQ256I")
 REFUSED = struct.Struct(f"={len(Reason)}Q")
 ROW = struct.Struct("=IHHQiIQII")
 TEMPLATES_MAX = 4
-FDS = 9
+FDS = 10
 GROUPS_MAX = 256
 
 assert REQUEST.size == 128 and ANSWER.size == 56

@@ -368,7 +368,7 @@ def test_other_cgroup(system: Listener, cgroup: Path) -> None:
     assert run(change, lambda: outcome(system.path)) == "FORKED"
     order = system.events("order")[-1]
     assert order["cgroup_count"] == 1
-    assert order["fds"][9:] == [str(cgroup / "cgroup.procs")]
+    assert order["fds"][10:] == [str(cgroup / "cgroup.procs")]
 
 
 def test_cgroups_of_every_hierarchy(system: Listener) -> None:
@@ -388,7 +388,7 @@ def test_cgroups_of_every_hierarchy(system: Listener) -> None:
 
     try:
         assert run(change, lambda: outcome(system.path)) == "FORKED"
-        assert sorted(system.events("order")[-1]["fds"][9:]) == sorted(str(path / "cgroup.procs") for path in made)
+        assert sorted(system.events("order")[-1]["fds"][10:]) == sorted(str(path / "cgroup.procs") for path in made)
     finally:
         for path in made:
             eventually(lambda path=path: not (path / "cgroup.procs").read_text())  # type: ignore[misc]

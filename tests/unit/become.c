@@ -170,16 +170,16 @@ hand_over(const void *numbers)
 	int result = become_fds(fds, &none, kept, &e);
 	dup3(2, 300, O_CLOEXEC); /* ours is closed as everything else was */
 	(void)errors;
-	child_require(result == 0 && kept[0] == 8 && kept[1] == 9);
+	child_require(result == 0 && kept[0] == 9 && kept[1] == 10);
 	for (int i = 0; i < NURSERY_FD_COUNT; i++) {
 		child_require(inode_of(i + 1) == inodes[i]);
-		child_require(fcntl(i + 1, F_GETFD) == (i + 1 >= 8 ? FD_CLOEXEC : 0));
+		child_require(fcntl(i + 1, F_GETFD) == (i + 1 >= 9 ? FD_CLOEXEC : 0));
 	}
 	struct stat null, zero;
 	child_require(stat("/dev/null", &null) == 0 && fstat(0, &zero) == 0 && null.st_rdev == zero.st_rdev);
 	child_require((fcntl(0, F_GETFL) & O_ACCMODE) == O_RDONLY && fcntl(0, F_GETFD) == 0);
 	close(300);
-	for (int fd = 10; fd < 400; fd++)
+	for (int fd = 11; fd < 400; fd++)
 		child_require(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
 }
 
@@ -188,12 +188,12 @@ test_descriptors_from_any_numbers(void **state)
 {
 	(void)state;
 	static const int all[][NURSERY_FD_COUNT] = {
-		{ 20, 21, 22, 23, 24, 25, 26, 27, 28 }, /* as a template receives them */
-		{ 1, 2, 3, 4, 5, 6, 7, 8, 9 },          /* in place */
-		{ 9, 8, 7, 6, 5, 4, 3, 2, 1 },          /* mirrored */
-		{ 2, 3, 4, 5, 6, 7, 8, 9, 1 },          /* round by one */
-		{ 8, 7, 6, 5, 4, 3, 2, 1, 0 },          /* with 0 */
-		{ 0, 1, 2, 3, 4, 5, 6, 7, 8 },          { 10, 1, 11, 2, 12, 3, 13, 4, 14 },
+		{ 20, 21, 22, 23, 24, 25, 26, 27, 28, 29 }, /* as a template receives them */
+		{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 },          /* in place */
+		{ 10, 9, 8, 7, 6, 5, 4, 3, 2, 1 },          /* mirrored */
+		{ 2, 3, 4, 5, 6, 7, 8, 9, 10, 1 },          /* round by one */
+		{ 9, 8, 7, 6, 5, 4, 3, 2, 1, 0 },           /* with 0 */
+		{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 },           { 11, 1, 12, 2, 13, 3, 14, 4, 15, 5 },
 	};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		print_message("case %zu\n", i);

@@ -30,19 +30,19 @@ test_requests(void **state)
 		void (*change)(struct nursery_request *r);
 		uint16_t op;
 	} cases[] = {
-		{ NURSERY_OK, 128, 9, NULL, NURSERY_START },
+		{ NURSERY_OK, 128, 10, NULL, NURSERY_START },
 		{ NURSERY_OK, 128, 0, NULL, NURSERY_STATUS },
 		{ NURSERY_OK, 128, 0, NULL, NURSERY_DRAIN },
 		{ NURSERY_OK, 128, 0, NULL, NURSERY_RELOAD },
-		{ NURSERY_BAD_REQUEST, 127, 9, NULL, NURSERY_START },
-		{ NURSERY_BAD_REQUEST, 129, 9, NULL, NURSERY_START },
-		{ NURSERY_BAD_REQUEST, 1, 9, NULL, NURSERY_START },
-		{ NURSERY_BAD_REQUEST, DATAGRAM_TOO_LARGE, 9, NULL, NURSERY_START },
-		{ NURSERY_BAD_REQUEST, 128, 8, NULL, NURSERY_START },
-		{ NURSERY_BAD_REQUEST, 128, 10, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, 127, 10, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, 129, 10, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, 1, 10, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, DATAGRAM_TOO_LARGE, 10, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, 128, 9, NULL, NURSERY_START },
+		{ NURSERY_BAD_REQUEST, 128, 11, NULL, NURSERY_START },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_START },
 		{ NURSERY_BAD_REQUEST, 128, 1, NULL, NURSERY_STATUS },
-		{ NURSERY_BAD_REQUEST, 128, 9, NULL, NURSERY_DRAIN },
+		{ NURSERY_BAD_REQUEST, 128, 10, NULL, NURSERY_DRAIN },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, 0 },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_RELOAD + 1 },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_FORK },
@@ -255,8 +255,8 @@ test_kinds_of_descriptors(void **state)
 	int pipes[2], sockets[2], event = eventfd(0, EFD_CLOEXEC), memory = memfd_create("m", MFD_CLOEXEC);
 	int place = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(pipe2(pipes, O_CLOEXEC) | socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-	const int good[NURSERY_FD_COUNT] = { pipes[1],   pipes[1], sockets[0], event, memory,
-					     sockets[0], memory,   memory,     place };
+	const int good[NURSERY_FD_COUNT] = { pipes[1],   pipes[1], sockets[0], event,  memory,
+					     sockets[0], memory,   sockets[0], memory, place };
 	assert_true(datagram_check_fds(good));
 	int others[] = { pipes[0],
 			 sockets[0],
@@ -270,7 +270,7 @@ test_kinds_of_descriptors(void **state)
 			 open("/proc/self/exe", O_PATH | O_CLOEXEC),
 			 -1 };
 	/* For each place, the ones of `others` that fit. */
-	static const unsigned fits[NURSERY_FD_COUNT] = { 1, 1, 2, 4, 8, 2, 8, 8, 16 };
+	static const unsigned fits[NURSERY_FD_COUNT] = { 1, 1, 2, 4, 8, 2, 8, 2, 8, 16 };
 	for (size_t i = 0; i < NURSERY_FD_COUNT; i++) {
 		for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
 			int fds[NURSERY_FD_COUNT];

@@ -112,11 +112,14 @@ class Front:
         self.shared = mmap.mmap(memfd, SHARED_SIZE)
         struct.pack_into("=II", self.shared, 0, STATE_MAGIC, 1)
         self.crash = tempfile.TemporaryFile()  # noqa: SIM115 - the last words, closed by __exit__
-        self.pid = self._spawn([link.fileno(), self.bell, memfd, lifeline.fileno(), self.crash.fileno()])
+        self.answers, answers = socket.socketpair()
+        handed_down = [link, self.bell, memfd, lifeline, self.crash, answers]
+        self.pid = self._spawn([one if isinstance(one, int) else one.fileno() for one in handed_down])
         self.pidfd = os.pidfd_open(self.pid)
         os.close(memfd)
         link.close()
         lifeline.close()
+        answers.close()
         self.arm(1)
 
     def _spawn(self, handed_down: list[int]) -> int:
@@ -135,7 +138,7 @@ class Front:
                 os.dup2(self.output.fileno(), 2)
                 for number, fd in enumerate(high, 3):
                     os.dup2(fd, number)
-                os.closerange(8, 1000)
+                os.closerange(9, 1000)
                 os.execve(path, [path], environ)
             finally:
                 os._exit(127)
@@ -154,6 +157,7 @@ class Front:
         for fd in (self.bell, self.pidfd):
             os.close(fd)
         self.link.close()
+        self.answers.close()
         self.lifeline.close()
         self.output.close()
         self.crash.close()
@@ -235,23 +239,31 @@ class Front:
         wanted = [r for r in self.records if r.stream == stream and serial in (None, r.serial)]
         return "".join(r.text for r in wanted)
 
-    def send(self, type: int, serial: int, parts: list[bytes]) -> None:
+    def _send_all(self, frames: bytes) -> None:
         self.link.settimeout(DEADLINE)
-        self.link.sendall(encode(type, 0, serial, parts))
+        self.link.sendall(frames)
 
-    def start(self) -> Frame:
+    def send(self, type: int, serial: int, parts: list[bytes]) -> None:
+        self._send_all(encode(type, 0, serial, parts))
+
+    def start(self, *codes: str) -> Frame:
+        """Send START and, in the same breath, a request for each code, from serial 1 on. The worker's HELLO."""
         start = {"version": "0.1.0", "connection_file": "", "argv": ["x", "-f", "y"], "arguments": [], "session": "s"}
-        self.send(START, 0, [json.dumps(start).encode()])
+        requests = [self._request(code) for code in codes]
+        self._send_all(encode(START, 0, 0, [json.dumps(start).encode()]) + b"".join(requests))
         hello = self.receive()
         assert hello.type == HELLO
         return hello
 
-    def ask(self, code: str, how: str = "user", msg_type: str = "execute_request") -> int:
-        """Send a request; its serial."""
+    def _request(self, code: str, how: str = "user", msg_type: str = "execute_request") -> bytes:
         self.serial += 1
         header = json.dumps({"msg_id": str(self.serial), "msg_type": msg_type}).encode()
         content = json.dumps({"code": code, "how": how}).encode()
-        self.send(REQUEST, self.serial, [header, b"{}", b"{}", content, b"id"])
+        return encode(REQUEST, 0, self.serial, [header, b"{}", b"{}", content, b"id"])
+
+    def ask(self, code: str, how: str = "user", msg_type: str = "execute_request") -> int:
+        """Send a request; its serial."""
+        self._send_all(self._request(code, how, msg_type))
         return self.serial
 
     def _take(self) -> Frame | None:

@@ -12,10 +12,10 @@ from front import IDLE_AWAIT, OURS, USER, Front
         "while True: pass",
         "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
         "import select; select.select([], [], [])",
-        "_pupitre.receive(None)",
+        "_pupitre.wait_for_answer(1)",
         "import subprocess; subprocess.run(['sleep', '60'])",
     ],
-    ids=["sleep", "loop", "lock", "select", "receive", "subprocess"],
+    ids=["sleep", "loop", "lock", "select", "answer", "subprocess"],
 )
 def test_user_code_is_interrupted(front: Front, code: str) -> None:
     serial = front.ask(code)

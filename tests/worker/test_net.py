@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every request is answered exactly once, whatever fails on the way."""
 
-import json
-
 import pytest
-from front import DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front
+from front import DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front, encode
 
 
 def test_a_handler_that_raises(front: Front) -> None:
@@ -68,22 +66,35 @@ def test_call_ours_answers_for_what_raises(front: Front) -> None:
     assert front.reply(other).content["status"] == "ok"
 
 
-def test_frames_behind_a_receive_are_not_forgotten(front: Front) -> None:
-    first = front.ask("result = _pupitre.receive(20)[3]")
+def test_an_answer_is_waited_for_by_its_number(front: Front) -> None:
+    serial = front.ask("result = _pupitre.wait_for_answer(7), _pupitre.wait_for_answer(8)")
     front.wait_word("activity", 1)
-    answer, header = json.dumps({"value": "x"}).encode(), json.dumps({"msg_type": "execute_request"}).encode()
-    from front import REQUEST, encode
-
-    content = json.dumps({"code": "result = 5", "how": "user"}).encode()
-    front.serial += 1
-    both = encode(INPUT_REPLY, 0, first, [answer])
-    front.link.sendall(both + encode(REQUEST, 0, front.serial, [header, b"{}", b"{}", content, b""]))
-    assert front.reply(first).content["result"] == repr([answer])
-    assert front.reply(front.serial).content["result"] == "5"
+    stale, right, none = ((number, parts) for number, parts in ((6, [b"stale"]), (7, [b"right"]), (8, [])))
+    front.answers.sendall(b"".join(encode(INPUT_REPLY, number, 0, parts) for number, parts in (stale, right, none)))
+    assert front.reply(serial).content["result"] == repr((b"right", None))
 
 
-def test_receive_times_out(front: Front) -> None:
-    assert front.value("_pupitre.receive(0), _pupitre.receive(0.01)") == "(None, None)"
+def test_a_thread_waits_for_its_answer_and_takes_no_request(front: Front) -> None:
+    front.run(
+        "import threading; got = []; thread = threading.Thread(target=lambda: got.append(_pupitre.wait_for_answer(1)))"
+    )
+    front.run("thread.start()")
+    for number in range(5):
+        assert front.value(str(number)) == str(number)
+    front.answers.sendall(encode(INPUT_REPLY, 1, 0, [b"late"]))
+    assert front.value("thread.join(20) or got") == repr([b"late"])
+
+
+def test_requests_sent_together_with_start_are_served() -> None:
+    with Front() as front:
+        front.start("result = 5", "result = 6")
+        assert [front.reply(serial).content["result"] for serial in (1, 2)] == ["5", "6"]
+
+
+def test_wait_for_answer_without_a_front(front: Front) -> None:
+    front.answers.close()
+    serial = front.ask("_pupitre.wait_for_answer(1)")
+    assert front.reply(serial).content["ename"] == "EOFError"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +106,7 @@ def test_receive_times_out(front: Front) -> None:
         ("_pupitre.send(19, 0, 0, 5)", "TypeError"),
         ("_pupitre.send(19, 0, 0, ['text'])", "TypeError"),
         ("_pupitre.send(19, 0, 0, [b''] * 2000)", "OSError"),
-        ("_pupitre.receive('x')", "TypeError"),
+        ("_pupitre.wait_for_answer('x')", "TypeError"),
         ("_pupitre.call_user(1)", "TypeError"),
         ("_pupitre.call_user(-1, 1, print)", "OverflowError"),
         ("_pupitre.call_ours(1)", "TypeError"),

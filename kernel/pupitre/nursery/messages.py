@@ -17,7 +17,7 @@ VERSION: Final = 1
 SOCKET: Final = "pupitre/nursery.sock"  # below $XDG_RUNTIME_DIR
 SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
 SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
-BUILD_SUFFIX: Final = "/1"
+BUILD_SUFFIX: Final = "/2"
 TEMPLATES_MAX: Final = 4
 FORK_TIMES: Final = 256
 

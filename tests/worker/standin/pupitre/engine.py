@@ -119,6 +119,7 @@ def main(start: bytes) -> int:
     _pupitre.set_handler(handle, fail)
     _pupitre.protect()
     _pupitre.send(_pupitre.HELLO, 0, 0, [start])
+    _pupitre.dispatch()
     while running:
         _pupitre.waiting(True)
         ready = [fd for fd, _ in epoll.poll()]
