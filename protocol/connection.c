@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/connection.h"
 
-#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/header.h"
-#include "protocol/json_read.h"
+#include "protocol/document.h"
 #include "protocol/limits.h"
-#include "protocol/text.h"
 
 #define IPC_PATH_MAX 107u /* sun_path without its NUL */
 #define TCP_PORT_MAX 65535
@@ -24,7 +21,6 @@ static const char *const transport_names[] = { [TRANSPORT_TCP] = "tcp", [TRANSPO
 /* What one parse is about. */
 struct parse {
 	struct connection c;
-	struct buf rest;
 	bool ours; /* some key was one of a connection file */
 	bool has_ip;
 };
@@ -56,58 +52,49 @@ connection_free(struct connection *c)
 	free(c->signature_scheme);
 	free(c->key);
 	free(c->kernel_name);
-	free(c->rest);
+	json_decref(c->rest);
 	*c = (struct connection){ .transport = TRANSPORT_TCP };
 }
 
 /* Replace *target (owned) by a string member. */
 static int
-read_string(const char *name, struct json_span value, char **target, size_t *ret_size, struct err *e)
+read_string(const char *name, const json_t *value, char **target, size_t *ret_size, struct err *e)
 {
-	struct json_text text;
-	assert(target != NULL && *target != NULL);
+	size_t size = json_string_length(value);
 	if (!json_is_string(value))
 		return err_set(e, ERR_INVALID, "\"%s\" is not a string", name);
-	if (json_string(value, &text) < 0)
-		return err_memory(e);
-	if (text.altered) {
-		explicit_bzero(text.data, text.size);
-		free(text.data);
+	if (memchr(json_string_value(value), '\0', size) != NULL)
 		return err_set(e, ERR_INVALID, "\"%s\" holds a character that is not allowed", name);
-	}
+	char *text = strdup(json_string_value(value));
+	if (text == NULL)
+		return err_memory(e);
 	if (ret_size != NULL) {
 		explicit_bzero(*target, *ret_size);
-		*ret_size = text.size;
+		*ret_size = size;
 	}
 	free(*target);
-	*target = text.data;
+	*target = text;
 	return 0;
 }
 
+/* A number, or a string of digits. */
 static int
-read_port(const char *name, struct json_span value, int *ret, struct err *e)
+read_port(const char *name, const json_t *value, int *ret, struct err *e)
 {
-	const char *at = value.data, *end = value.data + value.size;
-	long port = 0;
-	if (json_is_string(value)) {
-		at++;
-		end--;
-	}
-	if (at == end)
+	const char *digits = json_string_value(value);
+	long long port = json_is_integer(value) ? json_integer_value(value) : -1;
+	if (digits != NULL && *digits == '\0')
 		return err_set(e, ERR_INVALID, "\"%s\" is empty", name);
-	for (; at < end; at++) {
-		if (*at < '0' || *at > '9')
-			return err_set(e, ERR_INVALID, "\"%s\" is not a port number", name);
-		port = port * 10 + (*at - '0');
-		if (port > INT_MAX)
-			return err_set(e, ERR_INVALID, "\"%s\" is not a port number", name);
-	}
+	if (digits != NULL && strspn(digits, "0123456789") == json_string_length(value))
+		port = strtoll(digits, NULL, 10);
+	if (port < 0 || port > INT_MAX)
+		return err_set(e, ERR_INVALID, "\"%s\" is not a port number", name);
 	*ret = (int)port;
 	return 0;
 }
 
 static int
-read_ip(struct parse *p, struct json_span value, struct err *e)
+read_ip(struct parse *p, const json_t *value, struct err *e)
 {
 	if (read_string("ip", value, &p->c.ip, NULL, e) < 0)
 		return -1;
@@ -118,19 +105,19 @@ read_ip(struct parse *p, struct json_span value, struct err *e)
 }
 
 static int
-read_key(struct parse *p, struct json_span value, struct err *e)
+read_key(struct parse *p, const json_t *value, struct err *e)
 {
 	return read_string("key", value, &p->c.key, &p->c.key_size, e);
 }
 
 static int
-read_kernel_name(struct parse *p, struct json_span value, struct err *e)
+read_kernel_name(struct parse *p, const json_t *value, struct err *e)
 {
 	return read_string("kernel_name", value, &p->c.kernel_name, NULL, e);
 }
 
 static int
-read_scheme(struct parse *p, struct json_span value, struct err *e)
+read_scheme(struct parse *p, const json_t *value, struct err *e)
 {
 	static const char *const known[] = { "hmac-sha256", "hmac-sha384", "hmac-sha512" };
 	if (read_string("signature_scheme", value, &p->c.signature_scheme, NULL, e) < 0)
@@ -143,10 +130,10 @@ read_scheme(struct parse *p, struct json_span value, struct err *e)
 }
 
 static int
-read_transport(struct parse *p, struct json_span value, struct err *e)
+read_transport(struct parse *p, const json_t *value, struct err *e)
 {
 	for (size_t i = 0; i < sizeof transport_names / sizeof *transport_names; i++) {
-		if (json_is_string(value) && json_key_is(value, transport_names[i])) {
+		if (json_is_string(value) && strcmp(json_string_value(value), transport_names[i]) == 0) {
 			p->c.transport = (enum transport)i;
 			return 0;
 		}
@@ -156,16 +143,16 @@ read_transport(struct parse *p, struct json_span value, struct err *e)
 
 /* Served in the clear, a client that asked for encryption would be worse off than without a kernel. */
 static int
-refuse_curve(struct parse *p, struct json_span value, struct err *e)
+refuse_curve(struct parse *p, const json_t *value, struct err *e)
 {
 	(void)p;
-	if (value.data[0] == 'n' || (json_is_string(value) && value.size == 2))
+	if (json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
 		return 0;
 	return err_set(e, ERR_INVALID, "\"curve_publickey\" or \"curve_secretkey\" is set, and CURVE is not supported");
 }
 
 static int
-refuse_registration(struct parse *p, struct json_span value, struct err *e)
+refuse_registration(struct parse *p, const json_t *value, struct err *e)
 {
 	(void)p;
 	(void)value;
@@ -175,7 +162,7 @@ refuse_registration(struct parse *p, struct json_span value, struct err *e)
 
 static const struct member {
 	const char *name;
-	int (*read)(struct parse *p, struct json_span value, struct err *e);
+	int (*read)(struct parse *p, const json_t *value, struct err *e);
 } members[] = {
 	{ "transport", read_transport },
 	{ "ip", read_ip },
@@ -193,25 +180,23 @@ static const char *const port_names[CHANNEL_COUNT] = {
 };
 
 static int
-read_member(struct parse *p, struct json_span key, struct json_span value, struct err *e)
+read_member(struct parse *p, const char *key, json_t *value, struct err *e)
 {
 	for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-		if (json_key_is(key, members[i].name)) {
+		if (strcmp(key, members[i].name) == 0) {
 			p->ours = true;
 			return members[i].read(p, value, e);
 		}
 	}
 	for (size_t i = 0; i < CHANNEL_COUNT; i++) {
-		if (json_key_is(key, port_names[i])) {
+		if (strcmp(key, port_names[i]) == 0) {
 			p->ours = true;
 			return read_port(port_names[i], value, &p->c.ports[i], e);
 		}
 	}
-	buf_append_string(&p->rest, ",\n  ");
-	buf_append(&p->rest, key.data, key.size);
-	buf_append_string(&p->rest, ": ");
-	buf_append(&p->rest, value.data, value.size);
-	return p->rest.failed ? err_memory(e) : 0;
+	if (p->c.rest == NULL)
+		p->c.rest = json_object();
+	return json_object_set(p->c.rest, key, value) < 0 ? err_memory(e) : 0;
 }
 
 /* What no single key can say. */
@@ -228,32 +213,29 @@ finish(struct parse *p, struct err *e)
 		if (p->c.transport == TRANSPORT_TCP && p->c.ports[i] > TCP_PORT_MAX)
 			return err_set(e, ERR_INVALID, "\"%s\" is above %d", port_names[i], TCP_PORT_MAX);
 	}
-	if (p->rest.size == 0)
-		return 0;
-	if (buf_append(&p->rest, "", 1) < 0)
-		return err_memory(e);
-	p->c.rest = p->rest.data;
-	p->rest = BUF_INIT;
 	return 0;
 }
 
 int
 connection_parse(const void *bytes, size_t size, struct connection *ret, struct err *e)
 {
-	struct parse p = { .rest = BUF_INIT };
-	struct json_span key, value;
+	struct parse p = { .has_ip = false };
+	const char *key;
+	json_t *value;
 	if (size > LIMIT_CONNECTION_FILE_SIZE)
 		return err_set(e, ERR_LIMIT, "%zu bytes are too many for a connection file (limit %u)", size,
 			       LIMIT_CONNECTION_FILE_SIZE);
-	if (json_check_object(bytes, size, e) < 0 || connection_init(&p.c, e) < 0)
+	json_auto_t *document = document_read(bytes, size, JSON_ALLOW_NUL, e);
+	if (document == NULL || connection_init(&p.c, e) < 0)
 		return -1;
-	struct json_cursor cursor = json_members(bytes, size);
 	int result = 0;
-	while (result == 0 && json_next(&cursor, &key, &value))
-		result = read_member(&p, key, value, e);
+	json_object_foreach(document, key, value)
+	{
+		if (result == 0)
+			result = read_member(&p, key, value, e);
+	}
 	if (result == 0)
 		result = finish(&p, e);
-	buf_free(&p.rest);
 	if (result < 0)
 		connection_free(&p.c);
 	else
@@ -261,29 +243,20 @@ connection_parse(const void *bytes, size_t size, struct connection *ret, struct 
 	return result;
 }
 
-static void
-write_string(struct buf *out, const char *name, const char *text, size_t size)
-{
-	buf_appendf(out, ",\n  \"%s\": ", name);
-	text_append_json(out, text, size);
-}
-
 int
 connection_write(const struct connection *c, struct buf *out)
 {
 	size_t before = out->size;
-	const char *transport = transport_names[c->transport];
-	buf_append_string(out, "{");
-	for (size_t i = 0; i < CHANNEL_COUNT; i++)
-		buf_appendf(out, "%s\n  \"%s\": %d", i == 0 ? "" : ",", port_names[i], c->ports[i]);
-	write_string(out, "transport", transport, strlen(transport));
-	write_string(out, "ip", c->ip, strlen(c->ip));
-	write_string(out, "key", c->key, c->key_size);
-	write_string(out, "signature_scheme", c->signature_scheme, strlen(c->signature_scheme));
-	write_string(out, "kernel_name", c->kernel_name, strlen(c->kernel_name));
+	const int *ports = c->ports;
+	json_auto_t *document =
+		json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:s%, s:s, s:s}", port_names[0], ports[0], port_names[1],
+			  ports[1], port_names[2], ports[2], port_names[3], ports[3], port_names[4], ports[4],
+			  "transport", transport_names[c->transport], "ip", document_text(c->ip, strlen(c->ip)), "key",
+			  c->key, c->key_size, "signature_scheme", c->signature_scheme, "kernel_name", c->kernel_name);
 	if (c->rest != NULL)
-		buf_append_string(out, c->rest);
-	buf_append_string(out, "\n}\n");
+		json_object_update(document, c->rest);
+	document_append(out, document, JSON_INDENT(2));
+	buf_append_string(out, "\n");
 	if (!out->failed)
 		return 0;
 	out->size = before;

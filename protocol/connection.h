@@ -26,8 +26,8 @@ struct connection {
 	char *signature_scheme;   /* "hmac-sha256" when absent */
 	char *key;                /* bytes, NUL-terminated; may be "" */
 	size_t key_size;
-	char *kernel_name; /* "" when absent */
-	char *rest;        /* the members we do not know, as text for connection_write; NULL when none */
+	char *kernel_name;   /* "" when absent */
+	struct json_t *rest; /* the members that we do not know, for connection_write; NULL when none */
 };
 
 /* Defaults: tcp, 127.0.0.1, ports 0, hmac-sha256, no key. 0 or -1 with ERR_MEMORY. */

@@ -6,75 +6,57 @@
 #include <string.h>
 #include <time.h>
 
-#include "protocol/json_read.h"
+#include "protocol/document.h"
 #include "protocol/limits.h"
-#include "protocol/text.h"
 
-/* The members that matter, by position in struct header. */
-enum { MSG_ID, MSG_TYPE, SESSION, SUBSHELL_ID, MEMBER_COUNT };
-
-static const char *const member_names[MEMBER_COUNT] = { "msg_id", "msg_type", "session", "subshell_id" };
-
-static void
-find_members(const struct wire_frame *frame, struct json_span ret[MEMBER_COUNT])
-{
-	struct json_cursor c = json_members(frame->data, frame->size);
-	struct json_span key, value;
-	while (json_next(&c, &key, &value)) {
-		for (size_t i = 0; i < MEMBER_COUNT; i++) {
-			if (json_key_is(key, member_names[i]))
-				ret[i] = value;
-		}
-	}
-}
+#define SUBSTITUTE '\x1a'
 
 static char *
-copy_string(struct json_span value)
+copy_string(const json_t *string)
 {
-	struct json_text text;
-	return json_string(value, &text) < 0 ? NULL : text.data;
+	size_t size = json_string_length(string);
+	char *copy = malloc(size + 1);
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, json_string_value(string), size + 1);
+	for (char *nul; (nul = memchr(copy, '\0', size)) != NULL;)
+		*nul = SUBSTITUTE;
+	return copy;
 }
 
-/* A subshell_id that is no string names no subshell we have, but must not be taken for the main shell: keep its text. */
-static char *
-copy_subshell(struct json_span value)
+static int
+copy_members(const json_t *document, struct header *ret, struct err *e)
 {
-	return json_is_string(value) ? copy_string(value) : strndup(value.data, value.size);
-}
-
-static bool
-is_null(struct json_span value)
-{
-	return value.data == NULL || value.data[0] == 'n';
-}
-
-int
-header_parse(const struct wire_frame *frame, struct header *ret, struct err *e)
-{
-	struct json_span found[MEMBER_COUNT] = { { NULL, 0 } };
-	if (frame->size > LIMIT_HEADER_SIZE)
-		return err_set(e, ERR_LIMIT, "a header of %zu bytes (limit %u)", frame->size, LIMIT_HEADER_SIZE);
-	if (json_check_object(frame->data, frame->size, e) < 0)
-		return -1;
-	find_members(frame, found);
-	for (size_t i = MSG_ID; i <= MSG_TYPE; i++) {
-		if (!json_is_string(found[i]))
-			return err_set(e, ERR_INVALID, "a header without %s", member_names[i]);
-	}
-	bool has_session = json_is_string(found[SESSION]), has_subshell = !is_null(found[SUBSHELL_ID]);
+	const json_t *msg_id = json_object_get(document, "msg_id"), *msg_type = json_object_get(document, "msg_type");
+	const json_t *session = json_object_get(document, "session"),
+		     *subshell = json_object_get(document, "subshell_id");
+	if (!json_is_string(msg_id) || !json_is_string(msg_type))
+		return err_set(e, ERR_INVALID, "a header without %s", json_is_string(msg_id) ? "msg_type" : "msg_id");
 	struct header h = {
-		.msg_id = copy_string(found[MSG_ID]),
-		.msg_type = copy_string(found[MSG_TYPE]),
-		.session = has_session ? copy_string(found[SESSION]) : NULL,
-		.subshell_id = has_subshell ? copy_subshell(found[SUBSHELL_ID]) : NULL,
+		.msg_id = copy_string(msg_id),
+		.msg_type = copy_string(msg_type),
+		.session = json_is_string(session) ? copy_string(session) : NULL,
+		.in_subshell = subshell != NULL && !json_is_null(subshell),
 	};
-	if (h.msg_id == NULL || h.msg_type == NULL || (has_session && h.session == NULL) ||
-	    (has_subshell && h.subshell_id == NULL)) {
+	if (h.msg_id == NULL || h.msg_type == NULL || (json_is_string(session) && h.session == NULL)) {
 		header_free(&h);
 		return err_memory(e);
 	}
 	*ret = h;
 	return 0;
+}
+
+int
+header_parse(const struct wire_frame *frame, struct header *ret, struct err *e)
+{
+	if (frame->size > LIMIT_HEADER_SIZE)
+		return err_set(e, ERR_LIMIT, "a header of %zu bytes (limit %u)", frame->size, LIMIT_HEADER_SIZE);
+	json_t *document = document_read(frame->data, frame->size, DOCUMENT_OF_CLIENT, e);
+	if (document == NULL)
+		return -1;
+	int result = copy_members(document, ret, e);
+	json_decref(document);
+	return result;
 }
 
 void
@@ -83,32 +65,48 @@ header_free(struct header *h)
 	free(h->msg_id);
 	free(h->msg_type);
 	free(h->session);
-	free(h->subshell_id);
 	*h = (struct header){ .msg_id = NULL };
 }
 
-static struct json_span
-content_member(const struct wire_frame *content, const char *name)
+/* One document for all headers, in which the three members change that differ. */
+struct header_writer {
+	json_t *document;                 /* owned */
+	json_t *msg_id, *msg_type, *date; /* borrowed from it */
+	const char *session;              /* the same */
+	long pid;
+};
+
+struct header_writer *
+header_writer_new(const char *session, const char *username, long pid, struct err *e)
 {
-	if (json_check_object(content->data, content->size, NULL) < 0)
-		return (struct json_span){ NULL, 0 };
-	return json_member(content->data, content->size, name);
+	struct header_writer *w = calloc(1, sizeof *w);
+	if (w == NULL) {
+		err_memory(e);
+		return NULL;
+	}
+	w->document = json_pack("{s:s, s:s, s:o, s:s, s:s, s:s}", "msg_id", "", "msg_type", "", "username",
+				document_text(username, strlen(username)), "session", session, "date", "", "version",
+				HEADER_PROTOCOL_VERSION);
+	if (w->document == NULL) {
+		err_memory(e);
+		free(w);
+		return NULL;
+	}
+	w->msg_id = json_object_get(w->document, "msg_id");
+	w->msg_type = json_object_get(w->document, "msg_type");
+	w->date = json_object_get(w->document, "date");
+	w->session = json_string_value(json_object_get(w->document, "session"));
+	w->pid = pid;
+	return w;
 }
 
-bool
-content_get_bool(const struct wire_frame *content, const char *name, bool fallback)
+void
+header_writer_free(struct header_writer *w)
 {
-	struct json_span value = content_member(content, name);
-	if (value.data == NULL || (value.data[0] != 't' && value.data[0] != 'f'))
-		return fallback;
-	return value.data[0] == 't';
-}
-
-char *
-content_get_string(const struct wire_frame *content, const char *name)
-{
-	struct json_span value = content_member(content, name);
-	return json_is_string(value) ? copy_string(value) : NULL;
+	if (w == NULL)
+		return;
+	json_decref(w->document);
+	free(w);
 }
 
 /* Overwrite the digits at `at` by a number of as many. */
@@ -139,7 +137,7 @@ put_day(char *at, long days)
 
 /* ISO 8601 in UTC. By hand: gmtime_r reads the time zone file first, and printf takes longer than all the rest of a header. */
 static void
-append_date(struct buf *out)
+set_date(json_t *string)
 {
 	char text[] = "yyyy-mm-ddThh:mm:ss.uuuuuuZ";
 	struct timespec now;
@@ -150,27 +148,16 @@ append_date(struct buf *out)
 	put_digits(text + 14, second / 60 % 60, 2);
 	put_digits(text + 17, second % 60, 2);
 	put_digits(text + 20, now.tv_nsec / 1000, 6);
-	buf_append(out, text, sizeof text - 1);
+	json_string_setn_nocheck(string, text, sizeof text - 1);
 }
 
 int
-header_write(struct buf *out, const struct header_origin *origin, const char *msg_type, long pid,
-	     unsigned long long count)
+header_write(struct header_writer *w, struct buf *out, const char *msg_type, unsigned long long count,
+	     char ret_msg_id[HEADER_MSG_ID_SIZE])
 {
-	size_t before = out->size;
-	buf_append_string(out, "{\"msg_id\": \"");
-	buf_append_string(out, origin->session);
-	buf_appendf(out, "_%ld_%llu\", \"msg_type\": ", pid, count);
-	text_append_json(out, msg_type, strlen(msg_type));
-	buf_append_string(out, ", \"username\": ");
-	text_append_json(out, origin->username, strlen(origin->username));
-	buf_append_string(out, ", \"session\": ");
-	text_append_json(out, origin->session, strlen(origin->session));
-	buf_append_string(out, ", \"date\": \"");
-	append_date(out);
-	buf_append_string(out, "\", \"version\": \"" HEADER_PROTOCOL_VERSION "\"}");
-	if (!out->failed)
-		return 0;
-	out->size = before;
-	return -1;
+	snprintf(ret_msg_id, HEADER_MSG_ID_SIZE, "%s_%ld_%llu", w->session, w->pid, count);
+	json_string_set_nocheck(w->msg_id, ret_msg_id);
+	document_set_text(w->msg_type, msg_type, strlen(msg_type));
+	set_date(w->date);
+	return document_append(out, w->document, 0);
 }

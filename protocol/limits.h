@@ -12,7 +12,8 @@
 #define LIMIT_FRAMES 1040u                /* frames of one message */
 #define LIMIT_BUFFERS 1024u               /* binary buffers of one message */
 #define LIMIT_HEADER_SIZE 65536u          /* bytes of the header, and of the parent header */
-#define LIMIT_JSON_DEPTH 128u             /* nesting of header and content */
+#define LIMIT_CONTENT_SIZE 65536u         /* bytes of a content that the front itself reads */
+#define LIMIT_JSON_DEPTH 128u             /* nesting of what C reads */
 #define LIMIT_SHELL_SIZE (64l << 20)      /* bytes of one frame on the shell channel */
 #define LIMIT_CONTROL_SIZE (1l << 20)     /* ... control and stdin */
 #define LIMIT_IOPUB_SIZE 4096l            /* ... subscriptions */

@@ -83,23 +83,6 @@ utf8_plain(const char *at, size_t size)
 	return n;
 }
 
-size_t
-utf8_encode(unsigned long code, char *out)
-{
-	if (code < 0x80) {
-		out[0] = (char)code;
-		return 1;
-	}
-	size_t size = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	for (size_t i = size - 1; i > 0; i--) {
-		out[i] = (char)(0x80 | (code & 0x3F));
-		code >>= 6;
-	}
-	static const unsigned char leads[] = { 0, 0, 0xC0, 0xE0, 0xF0 };
-	out[0] = (char)(leads[size] | code);
-	return size;
-}
-
 /* Append one ASCII character that cannot stand in a JSON string as it is. */
 static void
 append_escape(struct buf *out, char c)
@@ -146,7 +129,7 @@ text_append_json(struct buf *out, const char *text, size_t size)
 			continue;
 		}
 		utf8_next(text + at, size - at, &n);
-		buf_append_string(out, "\xEF\xBF\xBD");
+		buf_append_string(out, UTF8_REPLACEMENT);
 		at += n;
 	}
 	buf_append(out, "\"", 1);

@@ -19,9 +19,6 @@ enum utf8_kind utf8_next(const char *at, size_t size, size_t *ret_size);
 /* How many bytes at the start are printable ASCII other than quote and backslash: what JSON strings carry as it is. */
 size_t utf8_plain(const char *at, size_t size);
 
-/* Write a code point (not a surrogate) as UTF-8 into `out` (4 bytes of room). Returns the bytes used. */
-size_t utf8_encode(unsigned long code, char *out);
-
-#define UTF8_REPLACEMENT 0xFFFDul
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 #endif

@@ -9,44 +9,47 @@
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
-#include "protocol/header.h"
+#include "protocol/document.h"
+#include "protocol/limits.h"
 
 #define OK "{\"status\": \"ok\"}"
 
 static void
-serve_kernel_info(struct front *f, struct request *r)
+serve_kernel_info(struct front *f, struct request *r, const json_t *content)
 {
+	(void)content;
 	exchange_answer(f, r, f->kernel_info, f->kernel_info_size);
 }
 
 static void
-serve_connect(struct front *f, struct request *r)
+serve_connect(struct front *f, struct request *r, const json_t *content)
 {
-	BUF_AUTO content = BUF_INIT;
-	buf_append_string(&content, "{\"status\": \"ok\"");
-	for (int i = 0; i < CHANNEL_COUNT; i++)
-		buf_appendf(&content, ", \"%s_port\": %d", channel_names[i], f->connection.ports[i]);
-	buf_append_string(&content, "}");
-	exchange_answer(f, r, content.data, content.size);
+	(void)content;
+	const int *ports = f->connection.ports;
+	json_auto_t *answer =
+		json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "status", "ok", "shell_port", ports[CHANNEL_SHELL],
+			  "iopub_port", ports[CHANNEL_IOPUB], "stdin_port", ports[CHANNEL_STDIN], "control_port",
+			  ports[CHANNEL_CONTROL], "hb_port", ports[CHANNEL_HB]);
+	exchange_begin(f, r);
+	exchange_end_document(f, r, answer);
 }
 
 static void
-serve_interrupt(struct front *f, struct request *r)
+serve_interrupt(struct front *f, struct request *r, const json_t *content)
 {
+	(void)content;
 	exchange_begin(f, r);
 	interrupt_now(f);
 	exchange_end(f, r, &(struct reply){ .content = { OK, strlen(OK) } });
 }
 
 static void
-serve_usage(struct front *f, struct request *r)
+serve_usage(struct front *f, struct request *r, const json_t *content)
 {
-	BUF_AUTO content = BUF_INIT;
+	(void)content;
 	exchange_begin(f, r);
-	if (usage_write(f, &content) < 0)
-		exchange_fail(f, r, "KernelError", "cannot read /proc");
-	else
-		exchange_end(f, r, &(struct reply){ .content = { content.data, content.size } });
+	json_auto_t *answer = usage_measure(f);
+	exchange_end_document(f, r, answer);
 }
 
 static void
@@ -68,37 +71,39 @@ announce_shutdown(struct front *f, const struct request *r, const char *content)
 
 /* Reply first, then tell everybody on iopub, then idle; the worker's own last words may follow. */
 static void
-serve_shutdown(struct front *f, struct request *r)
+serve_shutdown(struct front *f, struct request *r, const json_t *content)
 {
-	static const char *const contents[] = { "{\"status\": \"ok\", \"restart\": false}",
-						"{\"status\": \"ok\", \"restart\": true}" };
-	bool restart = content_get_bool(&r->wire.parts[WIRE_CONTENT], "restart", false);
-	const char *content = contents[restart];
+	static const char *const answers[] = { "{\"status\": \"ok\", \"restart\": false}",
+					       "{\"status\": \"ok\", \"restart\": true}" };
+	bool restart = json_is_true(json_object_get(content, "restart"));
+	const char *answer = answers[restart];
 	exchange_begin(f, r);
-	exchange_reply(f, r, &(struct reply){ .content = { content, strlen(content) } });
-	announce_shutdown(f, r, content);
+	exchange_reply(f, r, &(struct reply){ .content = { answer, strlen(answer) } });
+	announce_shutdown(f, r, answer);
 	exchange_end(f, r, NULL);
 	shutdown_begin(f, restart);
 }
 
 static void
-serve_debug(struct front *f, struct request *r)
+serve_debug(struct front *f, struct request *r, const json_t *content)
 {
+	(void)content;
 	exchange_begin(f, r);
 	exchange_fail(f, r, "NotImplementedError", "this kernel has no debugger");
 }
 
 static void
-serve_subshell(struct front *f, struct request *r)
+serve_subshell(struct front *f, struct request *r, const json_t *content)
 {
+	(void)content;
 	exchange_begin(f, r);
 	exchange_fail(f, r, "NotImplementedError", "this kernel has no subshells");
 }
 
 static const struct handler {
 	const char *msg_type;
-	void (*serve)(struct front *f, struct request *r); /* consumes r */
-	bool needs_worker;                                 /* wait for HELLO */
+	void (*serve)(struct front *f, struct request *r, const json_t *content); /* consumes r */
+	bool needs_worker;                                                        /* wait for HELLO */
 } handlers[] = {
 	{ "kernel_info_request", serve_kernel_info, true },
 	{ "connect_request", serve_connect, false },
@@ -121,6 +126,15 @@ find(const struct request *r)
 	return NULL;
 }
 
+static json_t *
+read_content(const struct wire_frame *frame, struct err *e)
+{
+	if (frame->size <= LIMIT_CONTENT_SIZE)
+		return document_read(frame->data, frame->size, DOCUMENT_OF_CLIENT, e);
+	err_set(e, ERR_LIMIT, "a content of %zu bytes (limit %u)", frame->size, LIMIT_CONTENT_SIZE);
+	return NULL;
+}
+
 bool
 control_serve(struct front *f, struct request *r)
 {
@@ -128,12 +142,12 @@ control_serve(struct front *f, struct request *r)
 	if (h == NULL || (h->needs_worker && f->kernel_info == NULL))
 		return false;
 	struct err invalid = ERR_INIT;
-	const struct wire_frame *content = &r->wire.parts[WIRE_CONTENT];
-	if (json_check_object(content->data, content->size, &invalid) < 0) {
+	json_auto_t *content = read_content(&r->wire.parts[WIRE_CONTENT], &invalid);
+	if (content == NULL) {
 		exchange_begin(f, r);
 		exchange_fail(f, r, "ValueError", invalid.text);
 	} else {
-		h->serve(f, r);
+		h->serve(f, r, content);
 	}
 	return true;
 }

@@ -8,6 +8,9 @@
 
 #define BUSY "{\"execution_state\": \"busy\"}"
 #define IDLE "{\"execution_state\": \"idle\"}"
+#define NO_MEMORY                                                                                        \
+	"{\"status\": \"error\", \"ename\": \"MemoryError\", \"evalue\": \"no memory for the answer\", " \
+	"\"traceback\": []}"
 
 void
 exchange_publish(struct front *f, const char *msg_type, struct wire_frame parent, const char *content, size_t size)
@@ -59,53 +62,61 @@ exchange_end(struct front *f, struct request *r, const struct reply *reply)
 }
 
 void
-exchange_show_error(struct front *f, struct wire_frame parent, const struct buf *members)
+exchange_end_document(struct front *f, struct request *r, const json_t *document)
 {
 	BUF_AUTO content = BUF_INIT;
-	streams_flush(f);
-	buf_append_string(&content, "{");
-	buf_append(&content, members->data, members->size);
-	buf_append_string(&content, "}");
-	exchange_publish(f, "error", parent, content.data, content.size);
+	struct wire_frame text = { NO_MEMORY, strlen(NO_MEMORY) };
+	if (document_append(&content, document, 0) == 0)
+		text = (struct wire_frame){ content.data, content.size };
+	exchange_end(f, r, &(struct reply){ .content = text });
 }
 
 void
-exchange_end_with_error(struct front *f, struct request *r, const struct buf *members, const char *count)
+exchange_show_error(struct front *f, struct wire_frame parent, const json_t *error)
 {
 	BUF_AUTO content = BUF_INIT;
+	streams_flush(f);
+	if (document_append(&content, error, 0) == 0)
+		exchange_publish(f, "error", parent, content.data, content.size);
+	else
+		log_error("event=lost type=error reason=\"no memory\"");
+}
+
+void
+exchange_end_with_error(struct front *f, struct request *r, json_t *error, json_t *count)
+{
+	json_auto_t *number = count;
 	if (!request_wants_reply(r)) {
 		exchange_end(f, r, NULL);
 		return;
 	}
-	buf_append_string(&content, "{\"status\": \"error\", ");
-	buf_append(&content, members->data, members->size);
-	if (request_is(r, "execute_request"))
-		buf_appendf(&content, ", \"execution_count\": %s, \"user_expressions\": {}, \"payload\": []", count);
-	buf_append_string(&content, "}");
-	exchange_end(f, r, &(struct reply){ .content = { content.data, content.size } });
+	json_auto_t *content = error == NULL ? NULL : json_pack("{s:s}", "status", "error");
+	json_object_update(content, error);
+	if (request_is(r, "execute_request")) {
+		json_object_set(content, "execution_count", number);
+		json_object_set_new(content, "user_expressions", json_object());
+		json_object_set_new(content, "payload", json_array());
+	}
+	exchange_end_document(f, r, content);
 }
 
 void
-exchange_refuse(struct front *f, struct request *r, const struct buf *members)
+exchange_refuse(struct front *f, struct request *r, json_t *error)
 {
 	if (request_is(r, "execute_request"))
-		exchange_show_error(f, r->wire.parts[WIRE_HEADER], members);
-	exchange_end_with_error(f, r, members, "null");
+		exchange_show_error(f, r->wire.parts[WIRE_HEADER], error);
+	exchange_end_with_error(f, r, error, json_null());
 }
 
 void
 exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue)
 {
-	BUF_AUTO members = BUF_INIT, line = BUF_INIT;
+	BUF_AUTO line = BUF_INIT;
 	buf_appendf(&line, "%s: %s", ename, evalue);
-	buf_append_string(&members, "\"ename\": ");
-	text_append_json(&members, ename, strlen(ename));
-	buf_append_string(&members, ", \"evalue\": ");
-	text_append_json(&members, evalue, strlen(evalue));
-	buf_append_string(&members, ", \"traceback\": [");
-	text_append_json(&members, line.data, line.size);
-	buf_append_string(&members, "]");
-	exchange_refuse(f, r, &members);
+	json_auto_t *error =
+		json_pack("{s:o, s:o, s:[o]}", "ename", document_text(ename, strlen(ename)), "evalue",
+			  document_text(evalue, strlen(evalue)), "traceback", document_text(line.data, line.size));
+	exchange_refuse(f, r, error);
 }
 
 void

@@ -7,6 +7,7 @@
 #define PUPITRE_FRONT_EXCHANGE_H
 
 #include "front/front.h"
+#include "protocol/document.h"
 
 /* Publish busy. */
 void exchange_begin(struct front *f, const struct request *r);
@@ -24,17 +25,21 @@ void exchange_reply(struct front *f, const struct request *r, const struct reply
 /* Reply (NULL: none) and idle. Consumes r. */
 void exchange_end(struct front *f, struct request *r, const struct reply *reply);
 
+/* Reply with a document as the content (borrowed; NULL: it could not be made) and idle. Without memory for it the reply is an error
+ * that says so. Consumes r. */
+void exchange_end_document(struct front *f, struct request *r, const json_t *document);
+
 /* A request that was not served, or not to its end, looks like it to every client: some look at the reply only, others at what was
- * published only. `members` below: "ename", "evalue" and "traceback" as JSON without braces. */
+ * published only. `error` below: {ename, evalue, traceback}, borrowed; NULL: it could not be made. */
 
 /* Publish it as an `error`. */
-void exchange_show_error(struct front *f, struct wire_frame parent, const struct buf *members);
+void exchange_show_error(struct front *f, struct wire_frame parent, const json_t *error);
 
-/* Reply with it if the type wants a reply, and idle. `count`: a cell's execution_count as JSON. Consumes r. */
-void exchange_end_with_error(struct front *f, struct request *r, const struct buf *members, const char *count);
+/* Reply with it if the type wants a reply, and idle. `count`: a cell's execution_count, or null. Consumes r and count. */
+void exchange_end_with_error(struct front *f, struct request *r, json_t *error, json_t *count);
 
 /* Both: published only for what should have run a cell. Consumes r. */
-void exchange_refuse(struct front *f, struct request *r, const struct buf *members);
+void exchange_refuse(struct front *f, struct request *r, json_t *error);
 
 /* exchange_refuse() with these two texts. Consumes r. */
 void exchange_fail(struct front *f, struct request *r, const char *ename, const char *evalue);

@@ -136,7 +136,7 @@ void shutdown_at_once(struct front *f, int status, int signal);
 /* obituary.c: the worker has ended; say why where the user looks, answer everything open, set the exit status and end. */
 void obituary_publish(struct front *f);
 
-/* usage.c: content of usage_reply. 0, or -1 with out->failed set. */
-int usage_write(struct front *f, struct buf *out);
+/* usage.c: content of usage_reply. Owned: json_decref; NULL for want of memory. */
+struct json_t *usage_measure(struct front *f);
 
 #endif

@@ -14,8 +14,6 @@
 #include "front/exchange.h"
 #include "front/front.h"
 #include "protocol/limits.h"
-#include "protocol/text.h"
-#include "protocol/utf8.h"
 
 #define PIPE_BYTES_AT_ONCE ((size_t)256 * 1024)
 #define CONTROL_AT_ONCE 64
@@ -103,18 +101,6 @@ on_signals(struct front *f)
 	}
 }
 
-/* Whether a topic is text: only such subscriptions are welcomed. */
-static bool
-is_utf8(const struct wire_frame *topic)
-{
-	const char *at = topic->data, *end = at + topic->size;
-	for (size_t size; at < end; at += size) {
-		if (utf8_next(at, (size_t)(end - at), &size) != UTF8_WHOLE)
-			return false;
-	}
-	return true;
-}
-
 /* A subscription frame: welcome the subscriber, as JEP 65 asks. */
 static void
 on_subscription(struct front *f, const struct wire_frame *frame)
@@ -127,11 +113,9 @@ on_subscription(struct front *f, const struct wire_frame *frame)
 	if (frame->size == 0 || bytes[0] != 1 || frame->size - 1 > LIMIT_TOPIC_SIZE)
 		return;
 	struct wire_frame topic = { bytes + 1, frame->size - 1 };
-	if (!is_utf8(&topic))
-		return;
-	buf_append_string(&content, "{\"subscription\": ");
-	text_append_json(&content, topic.data, topic.size);
-	buf_append_string(&content, "}");
+	json_auto_t *document = json_pack("{s:o}", "subscription", json_stringn(topic.data, topic.size));
+	if (document_append(&content, document, 0) < 0)
+		return; /* the topic is not UTF-8 */
 	struct outgoing out = {
 		.channel = CHANNEL_IOPUB,
 		.msg_type = "iopub_welcome",

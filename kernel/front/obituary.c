@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
-#include "protocol/text.h"
+#include "protocol/document.h"
 
 #define ENAME "KernelDied"
 #define STATUS_LOOP_BROKEN 70 /* how the worker ends when its event loop cannot go on */
@@ -174,17 +174,16 @@ faulting_line(const char *text)
 	return line == NULL ? 0 : strtol(line + strlen(FRAME_LINE), NULL, 10);
 }
 
-/* The frames of the student's code and of what it called, as strings of the traceback. */
+/* The frames of the student's code and of what it called. */
 static void
-write_frames(const char *text, struct buf *out)
+add_frames(const char *text, json_t *traceback)
 {
 	const char *at = strstr(text, FRAME_START);
 	for (int i = 0; at != NULL && i < FRAMES_MAX && strncmp(at, FRAME_START, strlen(FRAME_START)) == 0; i++) {
 		size_t size = strcspn(at, "\n");
 		if (memmem(at, size, IPYTHON_FILE, strlen(IPYTHON_FILE)) != NULL)
 			return;
-		text_append_json(out, at, size);
-		buf_append_string(out, ", ");
+		json_array_append_new(traceback, document_text(at, size));
 		at += size + (at[size] == '\n');
 	}
 }
@@ -202,52 +201,38 @@ write_place(struct front *f, const char *last_words, struct buf *out)
 		buf_appendf(out, " in cell In [%u]", cell);
 }
 
-static void
-append_member(struct buf *out, const char *name, const char *text, size_t size)
-{
-	buf_appendf(out, "\"%s\": ", name);
-	text_append_json(out, text, size);
-}
-
-/* {"ename", "evalue", "traceback"} without braces. */
-static void
-write_error(struct front *f, struct buf *out)
+/* {ename, evalue, traceback}. Owned; NULL for want of memory. */
+static json_t *
+make_error(struct front *f)
 {
 	static char last_words[LAST_WORDS_SIZE];
 	struct cause cause;
 	BUF_AUTO value = BUF_INIT;
+	BUF_AUTO first = BUF_INIT;
 	describe(f, &cause);
 	read_last_words(f, last_words);
 	buf_append_string(&value, "The Python of this kernel has ended");
 	write_place(f, last_words, &value);
 	buf_appendf(&value, ": %s.", cause.what);
-	append_member(out, "ename", ENAME, strlen(ENAME));
-	buf_append_string(out, ", ");
-	append_member(out, "evalue", value.data, value.size);
-	buf_append_string(out, ", \"traceback\": [");
-	BUF_AUTO first = BUF_INIT;
 	buf_appendf(&first, "\x1b[31m%s\x1b[0m: %.*s", ENAME, (int)value.size, value.data);
-	text_append_json(out, first.data, first.size);
-	buf_append_string(out, ", ");
-	write_frames(last_words, out);
-	text_append_json(out, cause.advice, strlen(cause.advice));
-	buf_append_string(out, ", ");
-	static const char closing[] = "Variables are lost; Jupyter restarts the kernel.";
-	text_append_json(out, closing, strlen(closing));
-	buf_append_string(out, "]");
+	json_t *traceback = json_array();
+	json_array_append_new(traceback, document_text(first.data, first.size));
+	add_frames(last_words, traceback);
+	json_array_append_new(traceback, json_string(cause.advice));
+	json_array_append_new(traceback, json_string("Variables are lost; Jupyter restarts the kernel."));
 	log_warning("event=died status=%d reason=\"%s\"", f->worker.status, cause.what);
+	return json_pack("{s:s, s:o, s:o}", "ename", ENAME, "evalue", document_text(value.data, value.size),
+			 "traceback", traceback);
 }
 
 /* What was being served: the error and the reply. */
 static void
-end_active(struct front *f, const struct buf *members)
+end_active(struct front *f, json_t *error)
 {
 	struct request *r = f->active;
-	char count[16];
 	f->active = NULL;
-	snprintf(count, sizeof count, "%u", atomic_load(&f->worker.shared->state.cell));
-	exchange_show_error(f, r->wire.parts[WIRE_HEADER], members);
-	exchange_end_with_error(f, r, members, count);
+	exchange_show_error(f, r->wire.parts[WIRE_HEADER], error);
+	exchange_end_with_error(f, r, error, json_integer(atomic_load(&f->worker.shared->state.cell)));
 }
 
 /* As the worker ended: by the same signal, or with the same status. */
@@ -268,16 +253,15 @@ take_status(struct front *f)
 void
 obituary_publish(struct front *f)
 {
-	BUF_AUTO members = BUF_INIT;
-	write_error(f, &members);
+	json_auto_t *error = make_error(f);
 	if (f->active != NULL)
-		end_active(f, &members);
+		end_active(f, error);
 	else
-		exchange_show_error(f, parents_find(&f->parents, f->last_serial), &members);
+		exchange_show_error(f, parents_find(&f->parents, f->last_serial), error);
 	shell_read_all(f);
 	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;) {
 		exchange_begin(f, r);
-		exchange_refuse(f, r, &members);
+		exchange_refuse(f, r, error);
 	}
 	take_status(f);
 	f->phase = FRONT_ENDED;

@@ -19,8 +19,7 @@ struct session {
 	struct replay *replay;
 	char id[UUID_SIZE];
 	char ident[UUID_SIZE];
-	char *username;
-	long pid;
+	struct header_writer *headers;
 	unsigned long long count;                                  /* messages sent */
 	unsigned long long dropped;                                /* messages not honoured */
 	struct buf header;                                         /* scratch */
@@ -54,12 +53,11 @@ session_new(const struct connection *c, bool sign, struct sockets *sockets, stru
 	s->sockets = sockets;
 	s->output = output;
 	s->header = BUF_INIT;
-	s->pid = getpid();
-	s->username = strdup(user == NULL || *user == '\0' ? "username" : user);
 	s->signer = signer_new(c->signature_scheme, c->key, sign ? c->key_size : 0, e);
 	s->replay = s->signer == NULL ? NULL : replay_new(e);
-	if (s->username == NULL || s->replay == NULL || uuid_make(s->id, e) < 0 || uuid_make(s->ident, e) < 0) {
-		err_memory(e);
+	if (s->replay == NULL || uuid_make(s->id, e) < 0 || uuid_make(s->ident, e) < 0 ||
+	    (s->headers = header_writer_new(s->id, user == NULL || *user == '\0' ? "username" : user, getpid(), e)) ==
+		    NULL) {
 		session_free(s);
 		return NULL;
 	}
@@ -74,7 +72,7 @@ session_free(struct session *s)
 	signer_free(s->signer);
 	replay_free(s->replay);
 	buf_free(&s->header);
-	free(s->username);
+	header_writer_free(s->headers);
 	free(s);
 }
 
@@ -207,16 +205,15 @@ transmit(struct session *s, const struct outgoing *out, const struct frame_list 
 int
 session_send(struct session *s, const struct outgoing *out, char *ret_msg_id, struct err *e)
 {
-	struct header_origin origin = { s->id, s->username };
 	struct frame_list list = { .frames = s->frames };
 	char hex[SIGN_HEX_MAX];
 	char topic[128];
+	char msg_id[SESSION_MSG_ID_SIZE];
 	buf_reset(&s->header);
-	unsigned long long count = s->count++;
-	if (header_write(&s->header, &origin, out->msg_type, s->pid, count) < 0)
+	if (header_write(s->headers, &s->header, out->msg_type, s->count++, msg_id) < 0)
 		return err_memory(e);
 	if (ret_msg_id != NULL)
-		snprintf(ret_msg_id, SESSION_MSG_ID_SIZE, "%s_%ld_%llu", s->id, s->pid, count);
+		memcpy(ret_msg_id, msg_id, sizeof msg_id);
 	struct wire_frame parts[WIRE_SIGNED_PARTS] = {
 		[WIRE_HEADER] = { s->header.data, s->header.size },
 		[WIRE_PARENT] = or_empty(out->parent),

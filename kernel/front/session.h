@@ -41,7 +41,7 @@ struct outgoing {
 
 /* Sign and send. A reply whose client is gone is dropped with a log line; for a question on stdin that is an error. 0, or -1 with *e set (memory, socket). When ret_msg_id is not NULL it
  * gets the message's id (SESSION_MSG_ID_SIZE bytes). */
-#define SESSION_MSG_ID_SIZE 80
+#define SESSION_MSG_ID_SIZE HEADER_MSG_ID_SIZE
 int session_send(struct session *s, const struct outgoing *out, char *ret_msg_id, struct err *e);
 
 /* Random (version 4) uuid. */

@@ -122,7 +122,7 @@ begin(struct front *f, struct request *r)
 {
 	if (r->abort && f->phase != FRONT_STOPPING) {
 		abort_request(f, r);
-	} else if (r->header.subshell_id != NULL) {
+	} else if (r->header.in_subshell) {
 		exchange_begin(f, r);
 		exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
 	} else if (!control_serve(f, r)) {

@@ -10,26 +10,28 @@
 #include "base/log.h"
 #include "front/front.h"
 #include "front/interpreter.h"
-#include "protocol/text.h"
+#include "protocol/document.h"
 
 #define SAID_SIZE 1024 /* bytes of what a worker said that is given up, for the log */
+
+static json_t *
+text(const char *string)
+{
+	return document_text(string, strlen(string));
+}
 
 /* The worker's START frame. */
 static int
 write_start(struct front *f, struct buf *out)
 {
-	buf_append_string(out, "{\"version\": \"" PUPITRE_VERSION "\", \"connection_file\": ");
-	text_append_json(out, f->file.path, strlen(f->file.path));
-	buf_appendf(out, ", \"session\": \"%s\", \"ident\": \"%s\", \"quiet\": %s", session_id(f->session),
-		    session_ident(f->session), f->options.verbosity > 0 ? "false" : "true");
-	buf_append_string(out, ", \"argv\": [\"" FRONT_PROGRAM "\", \"-f\", ");
-	text_append_json(out, f->file.path, strlen(f->file.path));
-	buf_append_string(out, "], \"arguments\": [");
-	for (size_t i = 0; i < f->options.forwarded_count; i++) {
-		buf_append_string(out, i == 0 ? "" : ", ");
-		text_append_json(out, f->options.forwarded[i], strlen(f->options.forwarded[i]));
-	}
-	return buf_append_string(out, "]}");
+	json_t *arguments = json_array();
+	for (size_t i = 0; i < f->options.forwarded_count; i++)
+		json_array_append_new(arguments, text(f->options.forwarded[i]));
+	json_auto_t *start = json_pack("{s:s, s:o, s:s, s:s, s:b, s:[s, s, o], s:o}", "version", PUPITRE_VERSION,
+				       "connection_file", text(f->file.path), "session", session_id(f->session),
+				       "ident", session_ident(f->session), "quiet", f->options.verbosity <= 0, "argv",
+				       FRONT_PROGRAM, "-f", text(f->file.path), "arguments", arguments);
+	return document_append(out, start, 0);
 }
 
 /* The first frame on the link; it waits there for the worker. */

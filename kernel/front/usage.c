@@ -12,7 +12,7 @@
 
 #include "base/fd.h"
 #include "front/front.h"
-#include "protocol/text.h"
+#include "protocol/document.h"
 
 #define PROCESSES_MAX 4096
 
@@ -126,8 +126,16 @@ meminfo(const char *name)
 	return kilobytes * 1024;
 }
 
-static void
-write_memory(struct buf *out)
+/* With one digit after the point. */
+static json_t *
+per_cent(double part, double whole)
+{
+	long long tenths = whole <= 0 ? 0 : (long long)(1000.0 * part / whole + 0.5);
+	return json_real((double)tenths / 10);
+}
+
+static json_t *
+measure_memory(void)
 {
 	static const struct {
 		const char *key, *name;
@@ -138,46 +146,53 @@ write_memory(struct buf *out)
 	};
 	unsigned long long total = meminfo("MemTotal"), available = meminfo("MemAvailable");
 	unsigned long long used = total > available ? total - available : 0;
-	buf_append_string(out, ", \"host_virtual_memory\": {");
+	json_t *memory = json_object();
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-		buf_appendf(out, "\"%s\": %llu, ", plain[i].key, meminfo(plain[i].name));
-	buf_appendf(out, "\"used\": %llu, \"percent\": %.1f}", used,
-		    total == 0 ? 0.0 : 100.0 * (double)used / (double)total);
+		json_object_set_new(memory, plain[i].key, json_integer((json_int_t)meminfo(plain[i].name)));
+	json_object_set_new(memory, "used", json_integer((json_int_t)used));
+	json_object_set_new(memory, "percent", per_cent((double)used, (double)total));
+	return memory;
 }
 
-int
-usage_write(struct front *f, struct buf *out)
+/* What our processes use: memory in bytes, and ticks of processor time into the sample. False for want of memory. */
+static bool
+add_up(struct front *f, struct sample *now, unsigned long long *ret_memory)
+{
+	struct process *list = malloc(PROCESSES_MAX * sizeof *list);
+	if (list == NULL)
+		return false;
+	size_t count = list_processes(list, f->worker.ended ? 0 : f->worker.pid);
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].ours) {
+			*ret_memory += read_pss(list[i].pid);
+			now->kernel_ticks += list[i].ticks;
+		}
+	}
+	free(list);
+	return true;
+}
+
+json_t *
+usage_measure(struct front *f)
 {
 	static struct sample before;
 	struct sample now = { .at_ms = clock_ms() };
 	char hostname[256] = "";
 	unsigned long long memory = 0;
-	struct process *list = malloc(PROCESSES_MAX * sizeof *list);
-	if (list == NULL)
-		return -1;
-	size_t count = list_processes(list, f->worker.ended ? 0 : f->worker.pid);
-	for (size_t i = 0; i < count; i++) {
-		if (list[i].ours) {
-			memory += read_pss(list[i].pid);
-			now.kernel_ticks += list[i].ticks;
-		}
-	}
-	free(list);
+	if (!add_up(f, &now, &memory))
+		return NULL;
 	read_host(&now);
 	gethostname(hostname, sizeof hostname - 1);
-	double seconds = (double)(now.at_ms - before.at_ms) / 1000.0;
+	bool first = before.at_ms == 0;
 	double ticks = now.kernel_ticks > before.kernel_ticks ? (double)(now.kernel_ticks - before.kernel_ticks) : 0;
-	double share = before.at_ms == 0 || seconds <= 0 ? 0 : 100.0 * ticks / (double)sysconf(_SC_CLK_TCK) / seconds;
-	double host = before.at_ms == 0 || now.total <= before.total
-			      ? 0
-			      : 100.0 * (double)(now.busy - before.busy) / (double)(now.total - before.total);
-	buf_append_string(out, "{\"hostname\": ");
-	text_append_json(out, hostname, strlen(hostname));
-	buf_appendf(out, ", \"pid\": %ld, \"kernel_cpu\": %.1f, \"kernel_memory\": %llu, \"cpu_count\": %ld",
-		    (long)f->worker.pid, share, memory, sysconf(_SC_NPROCESSORS_ONLN));
-	if (host > 0)
-		buf_appendf(out, ", \"host_cpu_percent\": %.1f", host);
-	write_memory(out);
+	double available = (double)(now.at_ms - before.at_ms) / 1000.0 * (double)sysconf(_SC_CLK_TCK);
+	json_t *usage = json_pack("{s:o, s:i, s:o, s:I, s:i}", "hostname", document_text(hostname, strlen(hostname)),
+				  "pid", (int)f->worker.pid, "kernel_cpu", per_cent(first ? 0 : ticks, available),
+				  "kernel_memory", (json_int_t)memory, "cpu_count", (int)sysconf(_SC_NPROCESSORS_ONLN));
+	if (!first && now.busy > before.busy)
+		json_object_set_new(usage, "host_cpu_percent",
+				    per_cent((double)(now.busy - before.busy), (double)(now.total - before.total)));
+	json_object_set_new(usage, "host_virtual_memory", measure_memory());
 	before = now;
-	return buf_append_string(out, "}");
+	return usage;
 }

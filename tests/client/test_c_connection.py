@@ -64,7 +64,8 @@ def test_c_ports_may_be_strings(launch: Launch, directory: Path) -> None:
 
 def test_c_unknown_keys_are_kept(launch: Launch, directory: Path) -> None:
     """jupyter_session and the like survive the writing back of ports."""
-    content = connection_content(directory, "tcp", jupyter_session="notebook.ipynb", other={"a": [1, None]}, big=10**25)
+    others = {"jupyter_session": "notebook.ipynb", "other": {"a": [1, None]}, "big": -(10**18)}
+    content = connection_content(directory, "tcp", **others)
     kernel = launch(content={**content, "shell_port": 0}, wait=False)
     kernel.wait_ports()
     written = json.loads(kernel.file.read_text())

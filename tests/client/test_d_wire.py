@@ -327,6 +327,41 @@ def test_d_header_without_id_or_type_is_dropped(client: Client, header: Content)
     unserved(client)
 
 
+REFUSED = {
+    "NaN": b"NaN",
+    "too large": b"1e999",
+    "lone surrogate": b'"\\ud83d"',
+    "NUL in a key": b'{"a\\u0000": 1}',
+    "deep": b"[" * 200 + b"]" * 200,
+}
+
+
+def with_username(client: Client, text: bytes) -> bytes:
+    """A header that asks for a cell to run, its username being this JSON text."""
+    header = client.header("execute_request", username="USERNAME")
+    return encode(header).replace(b'"USERNAME"', text)
+
+
+def test_d_header_that_jansson_refuses_is_dropped_and_counted(launch: Launch) -> None:
+    """Nothing else reads the header: no second reader may take out of it what the first did not."""
+    kernel = launch()
+    client = kernel.client()
+    for text in REFUSED.values():
+        client.send_frames("shell", client.frames(with_username(client, text), {"code": "print('executed')"}))
+    unserved(client)
+    lines = [line for line in kernel.output().splitlines() if "event=dropped channel=shell" in line]
+    assert [f"count={n + 1} " in line for n, line in enumerate(lines)] == [True] * len(REFUSED)
+
+
+@pytest.mark.parametrize("text", [b'"\\u0000"', b"1" * 300, b"-1e308", b'"\\ud83d\\ude00"', b'{"username": []}'])
+def test_d_header_that_jansson_reads_is_served(client: Client, text: bytes) -> None:
+    header = with_username(client, text)
+    msg_id = json.loads(header)["msg_id"]
+    client.channels_of[msg_id] = "shell"
+    client.send_frames("shell", client.frames(header, {"code": "1+1"}))
+    assert client.collect(msg_id).status == "ok"
+
+
 @pytest.mark.parametrize("part", ["parent", "metadata"])
 @pytest.mark.parametrize("value", [b"null", b"[]", b"", b"x"])
 def test_d_metadata_or_parent_that_is_no_object_gets_an_answer(client: Client, part: str, value: bytes) -> None:

@@ -9,7 +9,7 @@
 #include "front/session.h"
 #include "fuzz.h"
 
-/* How often json_check_object was called. */
+/* How often document_read was called. */
 extern unsigned json_reads;
 
 /* Make the message that every receive returns; with `sign`, put the right signature for the key "key" into it. Whether the message has the

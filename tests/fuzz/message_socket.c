@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "message.h"
 
-#include "protocol/header.h"
+#include "protocol/document.h"
 
 unsigned json_reads;
 
@@ -9,14 +9,14 @@ static struct wire_frame frames[FUZZ_FRAMES];
 static size_t frame_count;
 static char hex[SIGN_HEX_MAX];
 
-int __real_json_check_object(const void *bytes, size_t size, struct err *e);
-int __wrap_json_check_object(const void *bytes, size_t size, struct err *e);
+json_t *__real_document_read(const void *bytes, size_t size, size_t flags, struct err *e);
+json_t *__wrap_document_read(const void *bytes, size_t size, size_t flags, struct err *e);
 
-int
-__wrap_json_check_object(const void *bytes, size_t size, struct err *e)
+json_t *
+__wrap_document_read(const void *bytes, size_t size, size_t flags, struct err *e)
 {
 	json_reads++;
-	return __real_json_check_object(bytes, size, e);
+	return __real_document_read(bytes, size, flags, e);
 }
 
 bool

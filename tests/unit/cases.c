@@ -8,7 +8,6 @@
 #include <dirent.h>
 
 #include "protocol/connection.h"
-#include "protocol/header.h"
 #include "protocol/text.h"
 
 #define CASES_MAX 500u
@@ -19,34 +18,6 @@ static const char *const code_names[] = {
 };
 
 /* Each turns the input into the text of the output: 0, or -1 with *e set. */
-static int
-run_json(const struct buf *input, struct buf *out, struct err *e)
-{
-	if (json_check_object(input->data, input->size, e) < 0)
-		return -1;
-	return buf_append_string(out, "an object\n");
-}
-
-static void
-print_member(struct buf *out, const char *name, const char *value)
-{
-	buf_appendf(out, value == NULL ? "%s absent\n" : "%s \"%s\"\n", name, value);
-}
-
-static int
-run_header(const struct buf *input, struct buf *out, struct err *e)
-{
-	struct header h;
-	if (header_parse(&(struct wire_frame){ input->data, input->size }, &h, e) < 0)
-		return -1;
-	print_member(out, "msg_id", h.msg_id);
-	print_member(out, "msg_type", h.msg_type);
-	print_member(out, "session", h.session);
-	print_member(out, "subshell_id", h.subshell_id);
-	header_free(&h);
-	return 0;
-}
-
 static int
 run_connection(const struct buf *input, struct buf *out, struct err *e)
 {
@@ -126,7 +97,8 @@ static const struct module {
 	const char *name;
 	int (*run)(const struct buf *input, struct buf *out, struct err *e);
 } modules[] = {
-	{ "wire", run_wire }, { "json", run_json }, { "header", run_header }, { "connection", run_connection },
+	{ "wire", run_wire },
+	{ "connection", run_connection },
 	{ "text", run_text },
 };
 

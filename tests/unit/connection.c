@@ -61,8 +61,8 @@ static void
 test_writing_is_stable(void **state)
 {
 	(void)state;
-	struct connection c =
-		parse("{\"ip\": \"*\", \"key\": \"k\\\"\", \"hb_port\": 9, \"x\": [1e999, \"\\ud800\"], \"y\":{}}");
+	struct connection c = parse("{\"ip\": \"*\", \"key\": \"k\\\"\", \"hb_port\": 9, \"x\": [1e99, "
+				    "-12345678901234, \"\\u0000\"], \"y\":{}}");
 	BUF_AUTO first = BUF_INIT;
 	BUF_AUTO second = BUF_INIT;
 	struct connection again;

@@ -11,6 +11,7 @@
 
 #include "link/frame.h"
 #include "protocol/connection.h"
+#include "protocol/document.h"
 #include "protocol/header.h"
 #include "protocol/replay.h"
 #include "protocol/sign.h"
@@ -181,23 +182,43 @@ static bool
 write_header(struct err *e)
 {
 	BUF_AUTO b = BUF_INIT;
-	if (header_write(&b, &(struct header_origin){ "session", "user" }, "type", 1, 2) == 0)
-		return true;
-	assert_int_equal(b.size, 0);
-	err_memory(e);
-	return false;
+	char id[HEADER_MSG_ID_SIZE];
+	struct header_writer *w = header_writer_new("session", "us\xFFr", 1, e);
+	if (w == NULL)
+		return false;
+	bool good = header_write(w, &b, "type", 2, id) == 0;
+	if (!good) {
+		assert_int_equal(b.size, 0);
+		err_memory(e);
+	}
+	header_writer_free(w);
+	return good;
 }
 
 static bool
-read_content(struct err *e)
+read_document(struct err *e)
 {
-	struct wire_frame frame = frame_of("{\"a\": \"text\", \"b\": true}");
-	assert_true(content_get_bool(&frame, "b", false));
-	char *text = content_get_string(&frame, "a");
-	if (text == NULL)
+	static const char text[] = "{\"a\": \"t\\u00e9xt that is longer than any first guess at its size\", \"b\": "
+				   "[true, null, {\"c\": 1.5}], \"d\": -12, \"e\": {}, \"f\": [], \"g\": \"\"}";
+	json_t *document = document_read(text, sizeof text - 1, 0, e);
+	json_decref(document);
+	return document != NULL;
+}
+
+static bool
+make_document(struct err *e)
+{
+	BUF_AUTO b = BUF_INIT;
+	json_t *list = json_array();
+	for (int i = 0; i < 20; i++)
+		json_array_append_new(list, document_text("bad \xFF text", 10));
+	json_t *document =
+		json_pack("{s:s, s:o, s:{s:i, s:[s, s]}}", "a", "text", "list", list, "inner", "i", 1, "of", "x", "y");
+	bool good = document_append(&b, document, 0) == 0;
+	json_decref(document);
+	if (!good)
 		err_memory(e);
-	free(text);
-	return !err_is_set(e);
+	return good;
 }
 
 static bool
@@ -314,15 +335,11 @@ main(void)
 		const char *name;
 		operation *run;
 	} operations[] = {
-		{ "make_connection", make_connection },
-		{ "parse_connection", parse_connection },
-		{ "parse_header", parse_header },
-		{ "write_header", write_header },
-		{ "read_content", read_content },
-		{ "append_text", append_text },
-		{ "sign_message", sign_message },
-		{ "make_replay", make_replay },
-		{ "encode_and_read_frame", encode_and_read_frame },
+		{ "make_connection", make_connection }, { "parse_connection", parse_connection },
+		{ "parse_header", parse_header },       { "write_header", write_header },
+		{ "read_document", read_document },     { "make_document", make_document },
+		{ "append_text", append_text },         { "sign_message", sign_message },
+		{ "make_replay", make_replay },         { "encode_and_read_frame", encode_and_read_frame },
 	};
 	if (CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free) != 1)
 		return 1;
