@@ -36,11 +36,11 @@ def in_thread(*call):
     thread.start()
     return thread
 
-def ask_and_tell(text):
+def ask_and_tell(n):
     try:
-        sys.stdout.write(text % input('thread? '))
+        sys.stdout.write(f'«{n} {input(f"«{n}? »")}»')
     except EOFError:
-        sys.stdout.write(text % 'EOF')
+        sys.stdout.write(f'«{n} EOF»')
 
 tasks = []
 """
@@ -48,15 +48,15 @@ tasks = []
 
 @dataclass
 class Answer:
-    """What the client does when it is asked: answer after `delay` seconds, perhaps with a wrong answer first; press
-    Stop instead, and perhaps answer too late; or nothing at all."""
+    """What the client does when it is asked: answer after `delay` seconds, perhaps with a wrong answer first; or press
+    Stop instead, and perhaps answer too late. Each question begins with the number of its cell.
+    """
 
     value: str = ""
     delay: float = 0.0
     before: str = ""  # "", "stale", "forged"
     stop: bool = False
     late: bool = False
-    silent: bool = False
 
 
 @dataclass
@@ -274,18 +274,19 @@ def asking_the_deaf(random: Random, n: int) -> Cell:
 
 def asking_in_an_await_cell(random: Random, n: int) -> Cell:
     answer = Answer(value=str(n), delay=brief(random))
-    return Cell("await asyncio.sleep(0); print(input('? '))", f"{n}\n", answers=[answer])
+    return Cell(f"await asyncio.sleep(0); print(input('{n}? '))", f"{n}\n", answers=[answer])
 
 
 def asking_in_a_thread(random: Random, n: int) -> Cell:
     answer = Answer(value=str(n), delay=brief(random))
-    return Cell("in_thread(ask_and_tell, '%s').join()", f"{n}", answers=[answer])
+    code = f"answers = []\nin_thread(lambda: answers.append(input('«{n}? »'))).join()\nprint(answers)"
+    return Cell(code, f"['{n}']\n", answers=[answer])
 
 
 def leaving_a_thread_that_asks(random: Random, n: int) -> Cell:
-    """The cell ends while its thread waits for an answer, which comes too late or never."""
-    answer = Answer(value="late", delay=brief(random), silent=random.random() < 0.5)
-    return Cell(f"_ = in_thread(ask_and_tell, '«{n} %s»'); time.sleep({brief(random)})", answers=[answer])
+    """The cell may end while its thread waits for an answer; or the thread asks when another cell runs."""
+    answer = Answer(value="late", delay=random.choice([0.0, 0.001, 0.01, 0.3]))
+    return Cell(f"_ = in_thread(ask_and_tell, {n}); time.sleep({brief(random)})", answers=[answer])
 
 
 def gathering(random: Random, n: int) -> Cell:
@@ -361,8 +362,8 @@ CELLS: dict[Maker, float] = {
     asking: 3,
     asking_the_deaf: 0.5,
     asking_in_an_await_cell: 1,
-    asking_in_a_thread: 0,  # off: waits for the answer on the link, and may take requests from it
-    leaving_a_thread_that_asks: 0,  # off: the same
+    asking_in_a_thread: 1,
+    leaving_a_thread_that_asks: 1,
     gathering: 0,  # off: siblings go on after Stop
     failing_without_end: 0,  # off: cannot be stopped
     shown_without_end: 0.3,

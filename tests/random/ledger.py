@@ -20,6 +20,7 @@ For a request that is to be answered:
 A request that is not to be answered (unsigned, replayed, not JSON) brings nothing at all.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from cells import BACKGROUND
@@ -184,14 +185,21 @@ class Ledger:
         exchange.reply = message
         return exchange
 
-    def asked(self, message: Message) -> Exchange:
-        """A question on stdin."""
+    def asked(self, message: Message) -> tuple[Exchange, Exchange]:
+        """A question on stdin: the request that it names, and the one whose cell asks. These are the same but for
+        threads, which ask in the name of the cell that runs.
+        """
         exchange = self.of(message)
-        self.demand(exchange is not None and bool(exchange.ask.cell), f"a question of nobody: {message}", exchange)
-        assert exchange
+        if exchange is None or exchange.ask.msg_type != "execute_request":
+            raise Wrong(f"a question of nobody: {message}")
         over = exchange.idle is not None and number(message) > number(exchange.idle)
         self.demand(not over, f"a question after idle: {message}", exchange)
-        return exchange
+        prompt = re.match("(«?)([0-9]+)", message.content["prompt"])
+        self.demand(prompt is not None, f"not a question of any cell: {message}", exchange)
+        assert prompt
+        owner = self.exchanges[int(prompt[2])]
+        self.demand(owner is exchange or prompt[1] == "«", f"another cell's question: {message}", exchange)
+        return exchange, owner
 
     # Judgement.
 

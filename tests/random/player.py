@@ -18,6 +18,7 @@ from raw import DEADLINE, DELIMITER, Client, Message
 
 QUIET = 0.05  # seconds in which what is left comes
 IGNORED = "\nKeyboardInterrupt: \n"  # the end of what Python writes below "Exception ignored in"
+NOBODY = "this client does not listen on its stdin channel"  # yet
 SLOW_TURN = 0.002  # seconds between two looks of a slow reader
 
 
@@ -232,8 +233,8 @@ class Player:
             if exchange and message.type == "stream":
                 self.look_for_marks(exchange)
         elif channel == "stdin":
-            exchange = self.ledger.asked(message)
-            self.on_question(exchange, message)
+            exchange, owner = self.ledger.asked(message)
+            self.on_question(exchange, owner, message)
         else:
             exchange = self.ledger.replied(message)
             if exchange and (press := self.fences.pop(exchange.ask.number, None)):
@@ -245,8 +246,10 @@ class Player:
 
     def look_for_marks(self, exchange: Exchange) -> None:
         """The cell says that it needs a Stop to go on; or Python, that it ignored one, which came in a finaliser or the
-        like."""
-        marks = exchange.text("stdout").count(PRESS) + exchange.text("stderr").count(IGNORED)
+        like; or the kernel, that it found nobody to ask.
+        """
+        marks = exchange.text("stdout").count(PRESS)
+        marks += sum(exchange.text("stderr").count(words) for words in (IGNORED, NOBODY))
         n = exchange.ask.number
         for _ in range(self.marks.get(n, 0), marks):
             self.later(n % 4 * 0.0005, lambda: self.press_for(exchange))
@@ -266,20 +269,18 @@ class Player:
             return  # it never arrived
         self.later(0.1, lambda: self.release(exchange))
 
-    def on_question(self, exchange: Exchange, question: Message) -> None:
-        assert exchange.ask.cell
-        n = exchange.ask.number
+    def on_question(self, exchange: Exchange, owner: Exchange, question: Message) -> None:
+        assert owner.ask.cell
+        n = owner.ask.number
         at = self.questions.get(n, 0)
         self.questions[n] = at + 1
-        if at >= len(exchange.ask.cell.answers):
-            raise Wrong(f"more questions than the cell has: {question}\n{exchange.story()}")
-        answer = exchange.ask.cell.answers[at]
+        if at >= len(owner.ask.cell.answers):
+            raise Wrong(f"more questions than the cell has: {question}\n{owner.story()}")
+        answer = owner.ask.cell.answers[at]
         if answer.stop:
             self.later(answer.delay, lambda: self.press_for(exchange))
-            if answer.late:
-                self.later(answer.delay + 0.01, lambda: self.answer(exchange, answer, question))
-        elif not answer.silent:
-            self.later(answer.delay, lambda: self.answer(exchange, answer, question))
+        if not answer.stop or answer.late:
+            self.later(answer.delay + 0.01 * answer.stop, lambda: self.answer(exchange, answer, question))
 
     def answer(self, exchange: Exchange, answer: Answer, question: Message) -> None:
         client = self.client_of(exchange.ask.client)

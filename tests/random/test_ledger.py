@@ -46,8 +46,8 @@ class Tape:
         self.ledger.replied(self.message(channel, msg_type, step, {"status": "ok", **content}))
         return self
 
-    def question(self, step: int = 1) -> "Tape":
-        self.ledger.asked(self.message("stdin", "input_request", step, {}))
+    def question(self, step: int = 1, prompt: str = "1? ") -> "Tape":
+        self.ledger.asked(self.message("stdin", "input_request", step, {"prompt": prompt}))
         return self
 
     def whole(self, step: int = 1, text: str = "", **content: Any) -> "Tape":
@@ -68,7 +68,9 @@ def cell(n: int = 1, **more: Any) -> Ask:
 
 def test_what_is_right_passes() -> None:
     tape = Tape(cell(1), cell(2), Ask(3, 0, "usage_request", "control"), Ask(4, 0, answered=NEVER))
-    tape.busy(1).busy(3).code(1).text("1\n«9»").reply(3, "control", "usage_reply").idle(3).question(1)
+    tape.busy(1).busy(3).code(1).text("1\n«9»").reply(3, "control", "usage_reply").idle(3).question(1).question(
+        1, "«2? »"
+    )
     tape.reply(1).idle(1).text("«1»").whole(2, "2\n")
     assert tape.judge() == 4
 
@@ -97,6 +99,8 @@ AT_ONCE = {
     "error after idle": lambda: Tape(cell()).whole(text="1\n").iopub("error"),
     "input after idle": lambda: Tape(cell()).whole(text="1\n").code(),
     "question after idle": lambda: Tape(cell()).whole(text="1\n").question(),
+    "question of another cell": lambda: Tape(cell(1), cell(2)).busy().question(1, "2? "),
+    "question of no cell": lambda: Tape(cell()).busy().question(1, "? "),
     "unsigned request runs": lambda: Tape(Ask(1, 0, answered=NEVER)).busy(),
     "unsigned request is answered": lambda: Tape(Ask(1, 0, answered=NEVER)).reply(),
 }
