@@ -418,12 +418,12 @@ def test_f_large_code_and_output(client: Client) -> None:
 
 
 def test_f_code_with_nul_and_odd_characters(client: Client) -> None:
-    result = client.run("x = '\0'")
-    assert result.status == "error" or client.evaluate("ord(x)") == 0
+    assert client.run("x = '\0'").content["ename"] in ("ValueError", "SyntaxError")  # by Python's version
     assert client.ok("'\x7f\u2028\ufeff🂡'").text == "'\\x7f\\u2028\\ufeff🂡'"
 
 
 def test_f_lone_surrogate_in_code_gets_an_answer(client: Client) -> None:
     """JavaScript sends half an emoji as \\ud83d."""
-    assert client.collect(client.send("execute_request", b'{"code": "x = \'\\ud83d\'"}')).status in ("ok", "error")
+    result = client.collect(client.send("execute_request", b'{"code": "x = \'\\ud83d\'"}'))
+    assert result.content["ename"] == "UnicodeEncodeError"
     assert client.ok("1").text == "1"

@@ -60,7 +60,9 @@ def test_the_example_file_is_good(cli: Cli) -> None:
 
 @pytest.mark.parametrize("name", ["admin", "security"])
 def test_links_lead_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / f"{name}.md").read_text()):
+    targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / f"{name}.md").read_text())
+    assert targets
+    for target in targets:
         assert (ROOT / "docs" / target).exists(), target
 
 

@@ -54,6 +54,7 @@ def test_wheel_knows_no_path_of_the_machine_it_was_built_on(wheel: Path) -> None
 def test_programs_are_stripped_and_name_only_libpython_folder(shared: Installation) -> None:
     for program in (shared.kernel, *(shared.prefix / "libexec" / "pupitre" / name for name in LIBEXEC)):
         assert ".symtab" not in run("readelf", "-SW", program).stdout
+        assert "not found" not in run("ldd", program).stdout
         for path in re.findall(r"R(?:UN)?PATH.*\[(.*)\]", run("readelf", "-dW", program).stdout):
             assert list(Path(path).glob("libpython3*.so*")), f"{program} has {path} as RUNPATH"
 
