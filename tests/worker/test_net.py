@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every request is answered exactly once, whatever fails on the way."""
 
+import os
+import select
+from pathlib import Path
+
 import pytest
-from front import DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front, encode
+from front import BYE, DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front, encode
 
 
 def test_a_handler_that_raises(front: Front) -> None:
@@ -131,14 +135,20 @@ def test_a_link_that_closes_ends_the_worker(front: Front) -> None:
     assert front.wait() == 1
 
 
-def test_exit_takes_a_second_at_most(front: Front) -> None:
-    front.run(
-        "import atexit, threading, time; atexit.register(time.sleep, 60); "
-        "threading.Thread(target=time.sleep, args=(60,)).start()"
-    )
+@pytest.mark.parametrize(
+    "how", ["atexit.register(last)", "threading.Thread(target=last).start()"], ids=["atexit", "thread"]
+)
+def test_exit_waits_for_what_the_code_does_last(front: Front, tmp_path: Path, how: str) -> None:
+    """Whoever asked for the end has patience, and a SIGKILL, of his own."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    front.run(f"import atexit, threading\ndef last(): os.write(1, open({str(pipe)!r}, 'rb').read())\n{how}")
     front.send(EXIT, 0, [])
-    front.receive()
-    assert front.wait(3) == 7
+    with pipe.open("wb") as release:
+        assert select.select([front.pidfd], [], [], 1.5)[0] == []
+        release.write(b"saved")
+    assert front.receive().type == BYE and front.wait() == 7
+    assert front.text() == "saved"
 
 
 def test_atexit_and_threads_end_well(front: Front) -> None:
