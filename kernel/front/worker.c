@@ -28,35 +28,45 @@ struct exit_info {
 	int32_t exit_code; /* as waitpid gives it */
 };
 
-/* Send what the socket takes of *out now. */
+/* Send what the socket takes now. What is sent is dropped when it is the larger part: all in all, fewer bytes are moved than sent. */
 static void
-flush(int fd, struct buf *out)
+flush(int fd, struct unsent *u)
 {
-	size_t sent = 0;
-	while (fd >= 0 && sent < out->size) {
-		ssize_t n = send(fd, out->data + sent, out->size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct buf *bytes = &u->bytes;
+	while (fd >= 0 && u->sent < bytes->size) {
+		ssize_t n = send(fd, bytes->data + u->sent, bytes->size - u->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			break; /* full, or the worker is dead: its pidfd will tell */
-		sent += (size_t)n;
+		u->sent += (size_t)n;
 	}
-	buf_consume(out, sent);
-	if (out->size == 0)
-		buf_shrink(out, KEEP_SIZE);
+	if (u->sent > bytes->size / 2) {
+		buf_consume(bytes, u->sent);
+		u->sent = 0;
+	}
+	if (bytes->size == 0)
+		buf_shrink(bytes, KEEP_SIZE);
+}
+
+static void
+unsent_free(struct unsent *u)
+{
+	buf_free(&u->bytes);
+	u->sent = 0;
 }
 
 static int
-queue(int fd, struct buf *out, const struct frame_header *header, const struct frame_part *parts, size_t count,
+queue(int fd, struct unsent *u, const struct frame_header *header, const struct frame_part *parts, size_t count,
       struct err *e)
 {
 	if (fd < 0)
 		return err_set(e, ERR_CLOSED, "the worker is gone");
-	if (frame_encode(out, header, parts, count, e) < 0) {
-		out->failed = false;
+	if (frame_encode(&u->bytes, header, parts, count, e) < 0) {
+		u->bytes.failed = false;
 		return -1;
 	}
-	flush(fd, out);
+	flush(fd, u);
 	return 0;
 }
 
@@ -185,6 +195,6 @@ worker_close(struct worker *w)
 	shared_unmap(w->shared);
 	w->shared = NULL;
 	frame_reader_free(&w->reader);
-	buf_free(&w->outgoing);
-	buf_free(&w->unasked);
+	unsent_free(&w->outgoing);
+	unsent_free(&w->unasked);
 }

@@ -17,6 +17,12 @@
 #include "link/frame.h"
 #include "link/ring.h"
 
+/* Frames on their way into a socket that does not take them all at once. */
+struct unsent {
+	struct buf bytes; /* empty once the socket has taken them all */
+	size_t sent;      /* of `bytes`, how many it has taken */
+};
+
 struct worker {
 	pid_t pid;    /* also its process group and session; 0: none */
 	int pidfd;    /* readable when it has ended */
@@ -28,28 +34,28 @@ struct worker {
 	int pipes[2]; /* its descriptors 1 and 2, non-blocking; -1 when closed */
 	struct shared *shared;
 	struct frame_reader reader;
-	struct buf outgoing; /* bytes the link has not taken yet */
-	struct buf unasked;  /* bytes that the answers' socket has not taken yet */
-	bool born;           /* in a nursery: not our child */
-	bool ended;          /* `status` holds, unless it is unknown */
-	bool stopped;        /* by SIGSTOP and the like */
-	int status;          /* as waitpid gives it */
-	bool told;           /* born: the nursery said how it ended, and `status` holds */
-	bool unknown;        /* it ended, and nobody could tell how */
-	long long settle_ms; /* born: it has ended; how long to ask how. 0: it lives */
+	struct unsent outgoing; /* for the link */
+	struct unsent unasked;  /* for the answers' socket */
+	bool born;              /* in a nursery: not our child */
+	bool ended;             /* `status` holds, unless it is unknown */
+	bool stopped;           /* by SIGSTOP and the like */
+	int status;             /* as waitpid gives it */
+	bool told;              /* born: the nursery said how it ended, and `status` holds */
+	bool unknown;           /* it ended, and nobody could tell how */
+	long long settle_ms;    /* born: it has ended; how long to ask how. 0: it lives */
 };
 
-#define WORKER_INIT                                    \
-	((struct worker){ .pidfd = -1,                 \
-			  .link = -1,                  \
-			  .answers = -1,               \
-			  .bell = -1,                  \
-			  .lifeline = -1,              \
-			  .crash = -1,                 \
-			  .pipes = { -1, -1 },         \
-			  .reader = FRAME_READER_INIT, \
-			  .outgoing = BUF_INIT,        \
-			  .unasked = BUF_INIT })
+#define WORKER_INIT                                          \
+	((struct worker){ .pidfd = -1,                       \
+			  .link = -1,                        \
+			  .answers = -1,                     \
+			  .bell = -1,                        \
+			  .lifeline = -1,                    \
+			  .crash = -1,                       \
+			  .pipes = { -1, -1 },               \
+			  .reader = FRAME_READER_INIT,       \
+			  .outgoing = { .bytes = BUF_INIT }, \
+			  .unasked = { .bytes = BUF_INIT } })
 
 #define WORKER_SETTLE_MS 200      /* how long to ask how a worker ended that is not our child */
 #define WORKER_SETTLE_RETRY_MS 10 /* between two questions */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -26,6 +27,18 @@ long long
 __wrap_clock_ms(void)
 {
 	return now_ms;
+}
+
+static size_t moved; /* bytes that buffers have moved to their beginning */
+
+void __real_buf_consume(struct buf *b, size_t n);
+void __wrap_buf_consume(struct buf *b, size_t n);
+
+void
+__wrap_buf_consume(struct buf *b, size_t n)
+{
+	moved += n == 0 ? 0 : b->size - n;
+	__real_buf_consume(b, n);
 }
 
 static bool
@@ -221,14 +234,65 @@ test_our_own_child_is_reaped_by_us(void **state)
 	assert_everybody_is_gone(life);
 }
 
+/* Read what is there into `got`, which holds *size bytes. */
+static void
+read_link(int fd, char *got, size_t maximum, size_t *size)
+{
+	ssize_t n = recv(fd, got + *size, maximum - *size, MSG_DONTWAIT);
+	assert_true(n > 0);
+	*size += (size_t)n;
+}
+
+/* A large message crosses in many small steps. What that costs grows with the message, not with its square. */
+static void
+test_bytes_on_the_link_are_not_moved_again_and_again(void **state)
+{
+	(void)state;
+	enum { PARTS = 1000, PART_SIZE = 8000, TOTAL = sizeof(struct frame_header) + PARTS * (4 + PART_SIZE) };
+	static char bytes[PARTS][PART_SIZE], got[2 * TOTAL];
+	struct frame_part parts[PARTS];
+	struct frame_header header = { .type = FRAME_REQUEST };
+	struct worker w = WORKER_INIT;
+	int fds[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	w.link = fds[0];
+	for (size_t i = 0; i < PARTS; i++) {
+		memset(bytes[i], (int)i, PART_SIZE);
+		parts[i] = (struct frame_part){ bytes[i], PART_SIZE };
+	}
+	size_t size = 0;
+	assert_works(worker_send(&w, &header, parts, PARTS, &e));
+	while (size < TOTAL / 2) {
+		read_link(fds[1], got, sizeof got, &size);
+		worker_flush(&w);
+	}
+	assert_works(worker_send(&w, &header, parts, PARTS, &e)); /* behind one that is half sent */
+	while (size < sizeof got) {
+		read_link(fds[1], got, sizeof got, &size);
+		worker_flush(&w);
+	}
+	assert_int_equal(w.outgoing.bytes.size, 0);
+	assert_memory_equal(got, got + TOTAL, TOTAL);
+	for (size_t i = 0; i < PARTS; i++)
+		assert_memory_equal(got + TOTAL - (PARTS - i) * PART_SIZE, bytes[i], PART_SIZE);
+	assert_true(moved <= sizeof got);
+	worker_close(&w);
+	close(fds[1]);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_signal_reaches_the_group), cmocka_unit_test(test_signal_alone),
-		cmocka_unit_test(test_group_of_a_reaped_leader), cmocka_unit_test(test_no_group_of_its_own_yet),
-		cmocka_unit_test(test_nobody_to_signal),         cmocka_unit_test(test_status_from_the_system),
-		cmocka_unit_test(test_status_that_nobody_knows), cmocka_unit_test(test_our_own_child_is_reaped_by_us),
+		cmocka_unit_test(test_signal_reaches_the_group),
+		cmocka_unit_test(test_signal_alone),
+		cmocka_unit_test(test_group_of_a_reaped_leader),
+		cmocka_unit_test(test_no_group_of_its_own_yet),
+		cmocka_unit_test(test_nobody_to_signal),
+		cmocka_unit_test(test_status_from_the_system),
+		cmocka_unit_test(test_status_that_nobody_knows),
+		cmocka_unit_test(test_our_own_child_is_reaped_by_us),
+		cmocka_unit_test(test_bytes_on_the_link_are_not_moved_again_and_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
