@@ -274,14 +274,13 @@ append_tcp(const char *ip, int port, struct buf *out)
 }
 
 int
-connection_endpoint(const struct connection *c, enum channel channel, int port, struct buf *out, struct err *e)
+connection_endpoint(const struct connection *c, const char *ip, int port, struct buf *out, struct err *e)
 {
 	size_t before = out->size;
-	(void)channel;
 	if (c->transport == TRANSPORT_TCP)
-		append_tcp(c->ip, port, out);
+		append_tcp(ip, port, out);
 	else
-		buf_appendf(out, "ipc://%s-%d", c->ip, port);
+		buf_appendf(out, "ipc://%s-%d", ip, port);
 	if (out->failed) {
 		out->size = before;
 		return err_memory(e);

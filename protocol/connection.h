@@ -43,9 +43,9 @@ void connection_free(struct connection *c);
  * the end. 0, or -1 with out->failed set. */
 int connection_write(const struct connection *c, struct buf *out);
 
-/* Append the ZeroMQ endpoint of a channel, e.g. tcp://127.0.0.1:5555, tcp://0.0.0.0:5555 for "*", ipc://PREFIX-1. NUL-terminated (the NUL is
- * not counted in out->size). -1 with ERR_LIMIT when an ipc path exceeds 107 bytes. */
-int connection_endpoint(const struct connection *c, enum channel channel, int port, struct buf *out, struct err *e);
+/* Append a ZeroMQ endpoint, e.g. tcp://127.0.0.1:5555, tcp://0.0.0.0:5555 for "*", ipc://PREFIX-1. `ip` is c->ip or, for tcp, an address
+ * that it stands for. NUL-terminated (the NUL is not counted in out->size). -1 with ERR_LIMIT when an ipc path exceeds 107 bytes. */
+int connection_endpoint(const struct connection *c, const char *ip, int port, struct buf *out, struct err *e);
 
 /* Whether two connections would write the same file. */
 bool connection_same_ports(const struct connection *c, const int ports[CHANNEL_COUNT]);

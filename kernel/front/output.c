@@ -2,16 +2,14 @@
 #include "front/output.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 
-/* One message: the frames' array, then their bytes, in one allocation. */
 struct waiting_message {
 	struct waiting_message *next;
+	struct message *message; /* owned; NULL once it is sent */
 	size_t bytes;
-	size_t count;
-	struct wire_frame frames[];
 };
 
 void
@@ -28,6 +26,7 @@ drop_first(struct output *o)
 	if (o->first == NULL)
 		o->last = &o->first;
 	o->bytes -= m->bytes;
+	message_free(m->message);
 	free(m);
 }
 
@@ -38,28 +37,19 @@ output_free(struct output *o)
 		drop_first(o);
 }
 
+/* Put a message behind those that wait. Consumes it on success. */
 static int
-keep(struct output *o, const struct wire_frame *frames, size_t count, struct err *e)
+keep(struct output *o, struct message *message, struct err *e)
 {
-	size_t bytes = 0;
-	for (size_t i = 0; i < count; i++)
-		bytes += frames[i].size;
-	struct waiting_message *m = malloc(sizeof *m + count * sizeof *frames + bytes);
+	struct waiting_message *m = malloc(sizeof *m);
 	if (m == NULL)
 		return err_memory(e);
-	*m = (struct waiting_message){ .bytes = bytes, .count = count };
-	char *at = (char *)&m->frames[count];
-	for (size_t i = 0; i < count; i++) {
-		m->frames[i] = (struct wire_frame){ at, frames[i].size };
-		if (frames[i].size > 0)
-			memcpy(at, frames[i].data, frames[i].size);
-		at += frames[i].size;
-	}
+	*m = (struct waiting_message){ .message = message, .bytes = message_size(message) };
 	if (o->first == NULL)
 		o->progress_ms = clock_ms();
 	*o->last = m;
 	o->last = &m->next;
-	o->bytes += bytes;
+	o->bytes += m->bytes;
 	return 0;
 }
 
@@ -67,11 +57,19 @@ int
 output_send(struct output *o, const struct wire_frame *frames, size_t count, struct err *e)
 {
 	struct err refused = ERR_INIT;
-	if (o->first == NULL && sockets_send(o->sockets, CHANNEL_IOPUB, frames, count, &refused) == 0)
+	struct message *m = message_new(frames, count, e);
+	if (m == NULL)
+		return -1;
+	if (o->first == NULL && sockets_send_message(o->sockets, CHANNEL_IOPUB, m, &refused) == 0)
 		return 0;
+	int result;
 	if (o->first == NULL && refused.code != ERR_BUSY)
-		return err_set(e, refused.code, "%s", refused.text);
-	return keep(o, frames, count, e);
+		result = err_set(e, refused.code, "%s", refused.text);
+	else
+		result = keep(o, m, e);
+	if (result < 0)
+		message_free(m);
+	return result;
 }
 
 void
@@ -79,9 +77,12 @@ output_retry(struct output *o)
 {
 	while (o->first != NULL) {
 		struct err refused = ERR_INIT;
-		if (sockets_send(o->sockets, CHANNEL_IOPUB, o->first->frames, o->first->count, &refused) < 0 &&
-		    refused.code == ERR_BUSY)
+		if (sockets_send_message(o->sockets, CHANNEL_IOPUB, o->first->message, &refused) == 0)
+			o->first->message = NULL;
+		else if (refused.code == ERR_BUSY)
 			return;
+		else
+			log_error("event=lost channel=iopub reason=\"%s\"", refused.text);
 		o->progress_ms = clock_ms();
 		drop_first(o);
 	}

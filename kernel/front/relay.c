@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
+#include "protocol/limits.h"
 
 #define STARTING "{\"execution_state\": \"starting\"}"
 #define FRAMES_AT_ONCE 512 /* in one turn of the loop, so that a worker that floods the link is still interrupted */
@@ -25,6 +26,8 @@
 
 enum { REPLY_TYPE, REPLY_METADATA, REPLY_CONTENT, REPLY_BUFFERS };
 enum { PUBLISH_TYPE, PUBLISH_TOPIC, PUBLISH_PARENT, PUBLISH_METADATA, PUBLISH_CONTENT, PUBLISH_BUFFERS };
+
+_Static_assert(PUBLISH_BUFFERS + LIMIT_BUFFERS <= FRAME_PARTS_MAX, "the link takes every message");
 
 static struct wire_frame
 part(const struct frame *frame, uint32_t i)
@@ -42,15 +45,6 @@ part_type(const struct frame *frame, uint32_t i, char ret[64], struct err *e)
 	memcpy(ret, p.data, p.size);
 	ret[p.size] = '\0';
 	return 0;
-}
-
-static const struct wire_frame *
-buffers(const struct frame *frame, uint32_t first, struct wire_frame list[FRAME_PARTS_MAX], size_t *ret_count)
-{
-	*ret_count = frame->header.part_count - first;
-	for (size_t i = 0; i < *ret_count; i++)
-		list[i] = part(frame, first + (uint32_t)i);
-	return list;
 }
 
 static void
@@ -103,7 +97,6 @@ release_active(struct front *f)
 static int
 on_reply(struct front *f, const struct frame *frame, struct err *e)
 {
-	static struct wire_frame list[FRAME_PARTS_MAX];
 	char msg_type[64];
 	if (f->active == NULL || frame->header.serial != f->active->serial)
 		return err_set(e, ERR_INVALID, "a reply to request %u, which is not open", frame->header.serial);
@@ -111,8 +104,9 @@ on_reply(struct front *f, const struct frame *frame, struct err *e)
 		return -1;
 	struct reply reply = { .msg_type = msg_type,
 			       .metadata = part(frame, REPLY_METADATA),
-			       .content = part(frame, REPLY_CONTENT) };
-	reply.buffers = buffers(frame, REPLY_BUFFERS, list, &reply.buffer_count);
+			       .content = part(frame, REPLY_CONTENT),
+			       .buffers = frame->parts + REPLY_BUFFERS,
+			       .buffer_count = frame->header.part_count - REPLY_BUFFERS };
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
 	if (frame->header.flags & FRAME_ABORT_QUEUE)
 		shell_open_abort_window(f);
@@ -137,7 +131,6 @@ on_done(struct front *f, const struct frame *frame, struct err *e)
 static int
 on_publish(struct front *f, const struct frame *frame, struct err *e)
 {
-	static struct wire_frame list[FRAME_PARTS_MAX];
 	char msg_type[64];
 	if (part_type(frame, PUBLISH_TYPE, msg_type, e) < 0)
 		return -1;
@@ -148,8 +141,9 @@ on_publish(struct front *f, const struct frame *frame, struct err *e)
 		.parent = part(frame, PUBLISH_PARENT),
 		.metadata = part(frame, PUBLISH_METADATA),
 		.content = part(frame, PUBLISH_CONTENT),
+		.buffers = frame->parts + PUBLISH_BUFFERS,
+		.buffer_count = frame->header.part_count - PUBLISH_BUFFERS,
 	};
-	out.buffers = buffers(frame, PUBLISH_BUFFERS, list, &out.buffer_count);
 	if (out.parent.size == 0)
 		out.parent = parents_find(&f->parents, frame->header.serial);
 	struct err lost = ERR_INIT;
@@ -214,7 +208,7 @@ handle(struct front *f, const struct frame *frame, struct err *e)
 static int
 take_frame(struct front *f, struct err *e)
 {
-	static struct frame frame;
+	struct frame frame;
 	int got = frame_reader_next(&f->worker.reader, &frame, e);
 	return got > 0 && handle(f, &frame, e) < 0 ? -1 : got;
 }

@@ -20,11 +20,14 @@ struct session {
 	char id[UUID_SIZE];
 	char ident[UUID_SIZE];
 	struct header_writer *headers;
-	unsigned long long count;                                  /* messages sent */
-	unsigned long long dropped;                                /* messages not honoured */
-	struct buf header;                                         /* scratch */
-	struct wire_frame frames[LIMIT_FRAMES + LIMIT_IDENTITIES]; /* scratch */
+	unsigned long long count;   /* messages sent */
+	unsigned long long dropped; /* messages not honoured */
+	struct buf header;          /* scratch */
+	struct buf frames;          /* scratch: wire_frames of the message that is sent */
 };
+
+#define FRAMES_BESIDE ((size_t)2 + WIRE_SIGNED_PARTS) /* delimiter, signature, and what that covers */
+#define FRAMES_KEPT ((size_t)256)
 
 static const struct wire_frame empty_object = { "{}", 2 };
 
@@ -53,6 +56,7 @@ session_new(const struct connection *c, bool sign, struct sockets *sockets, stru
 	s->sockets = sockets;
 	s->output = output;
 	s->header = BUF_INIT;
+	s->frames = BUF_INIT;
 	s->signer = signer_new(c->signature_scheme, c->key, sign ? c->key_size : 0, e);
 	s->replay = s->signer == NULL ? NULL : replay_new(e);
 	if (s->replay == NULL || uuid_make(s->id, e) < 0 || uuid_make(s->ident, e) < 0 ||
@@ -72,6 +76,7 @@ session_free(struct session *s)
 	signer_free(s->signer);
 	replay_free(s->replay);
 	buf_free(&s->header);
+	buf_free(&s->frames);
 	header_writer_free(s->headers);
 	free(s);
 }
@@ -95,7 +100,7 @@ check(struct session *s, const struct wire_frame *frames, size_t count, struct e
 	struct wire_msg wire;
 	struct mac mac;
 	if (count == 0)
-		return err_set(e, ERR_LIMIT, "more than %u frames", LIMIT_FRAMES);
+		return err_set(e, ERR_LIMIT, "more than %u frames, or no memory for them", LIMIT_FRAMES);
 	if (wire_split(frames, count, &wire, e) < 0)
 		return -1;
 	if (!signer_verify(s->signer, &wire, &mac))
@@ -157,6 +162,20 @@ struct frame_list {
 	size_t count;
 };
 
+/* An empty list that has room for all the frames of `out`. */
+static int
+begin_list(struct session *s, const struct outgoing *out, struct frame_list *ret, struct err *e)
+{
+	size_t address = out->channel == CHANNEL_IOPUB ? 1 : out->to->wire.identity_count;
+	size_t count = address + FRAMES_BESIDE + out->buffer_count;
+	buf_reset(&s->frames);
+	buf_shrink(&s->frames, FRAMES_KEPT * sizeof *ret->frames);
+	if (buf_reserve(&s->frames, count * sizeof *ret->frames) < 0)
+		return err_memory(e);
+	*ret = (struct frame_list){ .frames = (void *)s->frames.data };
+	return 0;
+}
+
 static void
 add(struct frame_list *list, const void *data, size_t size)
 {
@@ -205,7 +224,7 @@ transmit(struct session *s, const struct outgoing *out, const struct frame_list 
 int
 session_send(struct session *s, const struct outgoing *out, char *ret_msg_id, struct err *e)
 {
-	struct frame_list list = { .frames = s->frames };
+	struct frame_list list;
 	char hex[SIGN_HEX_MAX];
 	char topic[128];
 	char msg_id[SESSION_MSG_ID_SIZE];
@@ -220,16 +239,15 @@ session_send(struct session *s, const struct outgoing *out, char *ret_msg_id, st
 		[WIRE_METADATA] = or_empty(out->metadata),
 		[WIRE_CONTENT] = or_empty(out->content),
 	};
-	if (signer_sign(s->signer, parts, hex, NULL, e) < 0)
+	if (signer_sign(s->signer, parts, hex, NULL, e) < 0 || begin_list(s, out, &list, e) < 0)
 		return -1;
 	add_address(s, &list, out, topic, sizeof topic);
 	add(&list, WIRE_DELIMITER, WIRE_DELIMITER_SIZE);
 	add(&list, hex, signer_hex_size(s->signer));
 	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
 		list.frames[list.count++] = parts[i];
-	size_t buffers = out->buffer_count <= LIMIT_BUFFERS ? out->buffer_count : LIMIT_BUFFERS;
-	for (size_t i = 0; i < buffers; i++)
-		list.frames[list.count++] = out->buffers[i];
+	for (size_t i = 0; i < out->buffer_count; i++)
+		add(&list, out->buffers[i].data, out->buffers[i].size);
 	log_debug("event=sent channel=%s type=%s", channel_names[out->channel], out->msg_type);
 	return transmit(s, out, &list, e);
 }

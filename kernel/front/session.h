@@ -8,6 +8,7 @@
 
 #include "front/output.h"
 #include "front/request.h"
+#include "link/frame.h"
 #include "protocol/sign.h"
 
 #define UUID_SIZE 37 /* text and NUL */
@@ -35,7 +36,7 @@ struct outgoing {
 	struct wire_frame topic; /* iopub: first frame; empty: kernel.<ident>.<msg_type> */
 	bool no_topic;           /* iopub: send no topic frame at all */
 	struct wire_frame parent, metadata, content;
-	const struct wire_frame *buffers;
+	const struct frame_part *buffers;
 	size_t buffer_count;
 };
 

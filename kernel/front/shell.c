@@ -4,6 +4,7 @@
  * A cell that fails with stop_on_error takes with it the execute_requests that were sent before its failure was known, those still in the
  * socket included; other requests run as usual. Jupyter messaging protocol, "Execution results".
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -12,6 +13,7 @@
 
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
 #define DRAIN_MS 50
+#define PARTS_USUAL 16 /* of a request that needs no list of its own */
 #define ABORTED "{\"status\": \"aborted\"}"
 #define STOPPED "KernelStopped" /* ename of what the end of the kernel left undone */
 
@@ -88,27 +90,38 @@ number(struct front *f, struct request *r)
 	parents_enter(&f->parents, r->serial, &r->wire);
 }
 
+static int
+send_request(struct worker *w, const struct request *r, struct err *e)
+{
+	const struct wire_msg *wire = &r->wire;
+	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
+	struct frame_part few[PARTS_USUAL];
+	size_t count = 0, total = WIRE_SIGNED_PARTS + 1 + wire->buffer_count;
+	struct frame_part *parts = total <= PARTS_USUAL ? few : calloc(total, sizeof *parts);
+	if (parts == NULL)
+		return err_memory(e);
+	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
+		parts[count++] = (struct frame_part){ wire->parts[i].data, wire->parts[i].size };
+	static const struct wire_frame nobody = { "", 0 };
+	size_t identities = wire->identity_count;
+	const struct wire_frame *identity = identities > 0 ? &wire->identities[identities - 1] : &nobody;
+	parts[count++] = (struct frame_part){ identity->data, identity->size };
+	for (size_t i = 0; i < wire->buffer_count; i++)
+		parts[count++] = (struct frame_part){ wire->buffers[i].data, wire->buffers[i].size };
+	int result = worker_send(w, &header, parts, count, e);
+	if (parts != few)
+		free(parts);
+	return result;
+}
+
 /* Hand a request to the worker. Consumes r on failure; on success it is f->active. */
 static void
 pass_on(struct front *f, struct request *r)
 {
-	static struct frame_part parts[FRAME_PARTS_MAX];
 	struct err e = ERR_INIT;
-	size_t count = 0;
 	number(f, r);
-	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
-	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
-		parts[count++] = (struct frame_part){ r->wire.parts[i].data, r->wire.parts[i].size };
-	size_t last = r->wire.identity_count;
-	if (last > 0)
-		parts[count++] =
-			(struct frame_part){ r->wire.identities[last - 1].data, r->wire.identities[last - 1].size };
-	else
-		parts[count++] = (struct frame_part){ "", 0 };
-	for (size_t i = 0; i < r->wire.buffer_count; i++)
-		parts[count++] = (struct frame_part){ r->wire.buffers[i].data, r->wire.buffers[i].size };
 	/* The worker starts while the subscribers are told. */
-	int failure = worker_send(&f->worker, &header, parts, count, &e);
+	int failure = send_request(&f->worker, r, &e);
 	exchange_begin(f, r);
 	if (failure < 0) {
 		exchange_fail(f, r, "KernelError", e.text);

@@ -14,31 +14,35 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "front/address.h"
 #include "protocol/limits.h"
 
-#define LINGER_MS 1000         /* what is sent before an orderly end gets this long */
-#define HANDSHAKE_MS 2000      /* a peer that does not speak ZMTP is dropped */
-#define BACKLOG 64             /* connections waiting to be accepted */
-#define RECEIVE_MESSAGES 64    /* per peer, before its kernel buffers fill */
-#define REPLY_MESSAGES 4096    /* unread replies of one client */
+#define LINGER_MS 1000      /* what is sent before an orderly end gets this long */
+#define HANDSHAKE_MS 2000   /* a peer that does not speak ZMTP is dropped */
+#define BACKLOG 64          /* connections waiting to be accepted */
+#define RECEIVE_MESSAGES 64 /* per peer, before its kernel buffers fill */
+#define ECHO_MESSAGES 64    /* unread heartbeats of one client, above which they are left out */
+#define NO_LIMIT 0
 #define IOPUB_MESSAGES 64      /* unread broadcasts of one client, above which they wait in output.c */
 #define IOPUB_TIMEOUT_MS 30000 /* a subscriber that reads nothing for this long is disconnected: by the system's TCP, */
 #define IOPUB_HEARTBEAT_MS 10000 /* which needs no timer of ours, and on ipc by a ping this often */
 #define POLL_FDS_MAX 16
 #define HEARTBEATS_AT_ONCE 64
+#define PARTS_USUAL 16 /* frames of a message that need no more room */
 
 struct sockets {
 	void *context;
 	void *channels[CHANNEL_COUNT];
+	struct address *addresses; /* to listen on; owned; NULL for ipc */
+	size_t address_count;
 	char *ipc_paths[CHANNEL_COUNT]; /* owned; NULL for tcp */
-	zmq_msg_t parts[LIMIT_FRAMES];
-	struct wire_frame frames[LIMIT_FRAMES];
-	size_t part_count; /* of the message received last */
+	struct message *received;       /* the last message, until it is kept; NULL at first */
 };
 
 struct message {
-	struct wire_frame *frames; /* behind parts, in the same allocation */
-	size_t count;
+	struct wire_frame *
+		frames; /* behind parts, in the same allocation; those of a received message are listed when it is whole */
+	size_t count, capacity;
 	zmq_msg_t parts[];
 };
 
@@ -54,7 +58,11 @@ static const struct socket_option socket_options[] = {
 	{ -1, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS },
 	{ -1, ZMQ_BACKLOG, BACKLOG },
 	{ -1, ZMQ_RCVHWM, RECEIVE_MESSAGES },
-	{ -1, ZMQ_SNDHWM, REPLY_MESSAGES },
+	/* Replies are never left out. Each was asked for by a client with the key. */
+	{ CHANNEL_SHELL, ZMQ_SNDHWM, NO_LIMIT },
+	{ CHANNEL_CONTROL, ZMQ_SNDHWM, NO_LIMIT },
+	{ CHANNEL_STDIN, ZMQ_SNDHWM, NO_LIMIT },
+	{ CHANNEL_HB, ZMQ_SNDHWM, ECHO_MESSAGES },
 	{ CHANNEL_SHELL, ZMQ_ROUTER_HANDOVER, 1 },
 	{ CHANNEL_CONTROL, ZMQ_ROUTER_HANDOVER, 1 },
 	{ CHANNEL_STDIN, ZMQ_ROUTER_HANDOVER, 1 },
@@ -73,10 +81,17 @@ static const struct socket_option ipc_options[] = {
 };
 
 static const long size_limits[CHANNEL_COUNT] = {
-	[CHANNEL_SHELL] = LIMIT_SHELL_SIZE,   [CHANNEL_CONTROL] = LIMIT_CONTROL_SIZE,
-	[CHANNEL_STDIN] = LIMIT_CONTROL_SIZE, [CHANNEL_IOPUB] = LIMIT_IOPUB_SIZE,
-	[CHANNEL_HB] = LIMIT_HEARTBEAT_SIZE,
+	[CHANNEL_SHELL] = LIMIT_SHELL_SIZE, [CHANNEL_CONTROL] = LIMIT_CONTROL_SIZE, [CHANNEL_STDIN] = LIMIT_SHELL_SIZE,
+	[CHANNEL_IOPUB] = LIMIT_IOPUB_SIZE, [CHANNEL_HB] = LIMIT_HEARTBEAT_SIZE,
 };
+
+static int
+set_option(void *socket, enum channel channel, int option, const void *value, size_t size, struct err *e)
+{
+	if (zmq_setsockopt(socket, option, value, size) == 0)
+		return 0;
+	return err_set(e, ERR_SYSTEM, "cannot set up the %s socket: %s", channel_names[channel], zmq_strerror(errno));
+}
 
 static int
 set_options(void *socket, enum channel channel, const struct socket_option *options, size_t count, struct err *e)
@@ -85,9 +100,8 @@ set_options(void *socket, enum channel channel, const struct socket_option *opti
 		const struct socket_option *o = &options[i];
 		if (o->channel != -1 && o->channel != (int)channel)
 			continue;
-		if (zmq_setsockopt(socket, o->option, &o->value, sizeof o->value) < 0)
-			return err_set(e, ERR_SYSTEM, "cannot set up the %s socket: %s", channel_names[channel],
-				       zmq_strerror(errno));
+		if (set_option(socket, channel, o->option, &o->value, sizeof o->value, e) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -107,8 +121,7 @@ open_channel(struct sockets *s, enum channel channel, enum transport transport, 
 	if (transport == TRANSPORT_IPC && set_options(socket, channel, ipc_options, COUNT_OF(ipc_options), e) < 0)
 		return -1;
 	int64_t limit = size_limits[channel];
-	zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
-	return 0;
+	return set_option(socket, channel, ZMQ_MAXMSGSIZE, &limit, sizeof limit, e);
 }
 
 /* Make way for an ipc socket: only a dead socket of our own may be there, because libzmq would unlink anything. */
@@ -128,40 +141,37 @@ clear_ipc_path(const char *path, struct err *e)
 	return 0;
 }
 
-/* The port in an endpoint "tcp://ADDRESS:PORT". */
+/* The port in an endpoint "tcp://ADDRESS:PORT"; 0 when it cannot be told. */
 static int
 bound_port(void *socket)
 {
-	char endpoint[128] = "";
+	char endpoint[ADDRESS_SIZE + 32];
 	size_t size = sizeof endpoint;
-	zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size);
+	if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) < 0)
+		return 0;
 	const char *colon = strrchr(endpoint, ':');
 	return colon == NULL ? 0 : atoi(colon + 1);
 }
 
+/* 0, or -1 with the system's word on it in errno as well. */
 static int
-bind_endpoint(struct sockets *s, struct connection *c, enum channel channel, int port, struct err *e)
+bind_endpoint(void *socket, enum channel channel, const char *endpoint, struct err *e)
 {
-	BUF_AUTO endpoint = BUF_INIT;
-	if (connection_endpoint(c, channel, port, &endpoint, e) < 0)
-		return -1;
-	const char *path = c->transport == TRANSPORT_IPC ? endpoint.data + strlen("ipc://") : NULL;
-	if (path != NULL && clear_ipc_path(path, e) < 0)
-		return -1;
 	mode_t mask = umask(0177);
-	int failed = zmq_bind(s->channels[channel], endpoint.data) < 0;
+	int failed = zmq_bind(socket, endpoint) < 0;
+	int cause = errno;
 	umask(mask);
-	if (failed)
-		return err_set(e, ERR_SYSTEM, "cannot listen on %.140s for %s: %s", endpoint.data,
-			       channel_names[channel], zmq_strerror(errno));
-	if (path != NULL)
-		s->ipc_paths[channel] = strdup(path);
-	return 0;
+	if (!failed)
+		return 0;
+	err_set(e, ERR_SYSTEM, "cannot listen on %.140s for %s: %s", endpoint, channel_names[channel],
+		zmq_strerror(cause));
+	errno = cause;
+	return -1;
 }
 
 /* ipc "ports" are suffixes: the first one whose path is free. */
 static int
-pick_ipc_port(const struct connection *c, enum channel channel, struct err *e)
+pick_ipc_port(struct connection *c, enum channel channel, struct err *e)
 {
 	for (int port = 1; port <= 65535; port++) {
 		bool taken = false;
@@ -170,23 +180,83 @@ pick_ipc_port(const struct connection *c, enum channel channel, struct err *e)
 		BUF_AUTO endpoint = BUF_INIT;
 		if (taken)
 			continue;
-		if (connection_endpoint(c, channel, port, &endpoint, e) < 0)
+		if (connection_endpoint(c, c->ip, port, &endpoint, e) < 0)
 			return -1;
-		if (access(endpoint.data + strlen("ipc://"), F_OK) < 0)
-			return port;
+		if (access(endpoint.data + strlen("ipc://"), F_OK) < 0) {
+			c->ports[channel] = port;
+			return 0;
+		}
 	}
 	return err_set(e, ERR_SYSTEM, "no free ipc path for %s", channel_names[channel]);
 }
 
 static int
-bind_channel(struct sockets *s, struct connection *c, enum channel channel, struct err *e)
+bind_ipc(struct sockets *s, struct connection *c, enum channel channel, struct err *e)
 {
-	int port = c->ports[channel];
-	if (port == 0 && c->transport == TRANSPORT_IPC && (port = pick_ipc_port(c, channel, e)) < 0)
+	BUF_AUTO endpoint = BUF_INIT;
+	if (c->ports[channel] == 0 && pick_ipc_port(c, channel, e) < 0)
 		return -1;
-	if (bind_endpoint(s, c, channel, port, e) < 0)
+	if (connection_endpoint(c, c->ip, c->ports[channel], &endpoint, e) < 0)
 		return -1;
-	c->ports[channel] = port != 0 ? port : bound_port(s->channels[channel]);
+	char *path = strdup(endpoint.data + strlen("ipc://"));
+	if (path == NULL)
+		return err_memory(e);
+	if (clear_ipc_path(path, e) < 0 || bind_endpoint(s->channels[channel], channel, endpoint.data, e) < 0) {
+		free(path);
+		return -1;
+	}
+	s->ipc_paths[channel] = path;
+	return 0;
+}
+
+/* Whether this machine does not have the address, or not this kind of address, as a host's name may stand for both kinds. */
+static bool
+is_elsewhere(int number)
+{
+	return number == EADDRNOTAVAIL || number == EAFNOSUPPORT || number == EPROTONOSUPPORT || number == ENODEV;
+}
+
+/* Listen on every address that a client may connect to, on the same port. */
+static int
+bind_tcp(struct sockets *s, struct connection *c, enum channel channel, struct err *e)
+{
+	void *socket = s->channels[channel];
+	struct err first = ERR_INIT;
+	int bound = 0;
+	for (size_t i = 0; i < s->address_count; i++) {
+		const struct address *a = &s->addresses[i];
+		BUF_AUTO endpoint = BUF_INIT;
+		int ipv6 = a->ipv6;
+		if (connection_endpoint(c, a->text, c->ports[channel], &endpoint, e) < 0 ||
+		    set_option(socket, channel, ZMQ_IPV6, &ipv6, sizeof ipv6, e) < 0)
+			return -1;
+		if (bind_endpoint(socket, channel, endpoint.data, &first) == 0) {
+			bound++;
+			if (c->ports[channel] == 0 && (c->ports[channel] = bound_port(socket)) == 0)
+				return err_set(e, ERR_SYSTEM, "cannot tell the port of %s", channel_names[channel]);
+		} else if (!is_elsewhere(errno)) {
+			*e = first;
+			return -1;
+		}
+	}
+	if (bound == 0)
+		*e = first;
+	return bound == 0 ? -1 : 0;
+}
+
+static int
+bind_channels(struct sockets *s, struct connection *c, struct err *e)
+{
+	bool tcp = c->transport == TRANSPORT_TCP;
+	if (tcp && (s->addresses = address_resolve(c->ip, &s->address_count, e)) == NULL)
+		return -1;
+	for (int i = 0; i < CHANNEL_COUNT; i++) {
+		enum channel channel = (enum channel)i;
+		if (open_channel(s, channel, c->transport, e) < 0)
+			return -1;
+		if ((tcp ? bind_tcp(s, c, channel, e) : bind_ipc(s, c, channel, e)) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -194,27 +264,38 @@ struct sockets *
 sockets_open(struct connection *c, struct err *e)
 {
 	struct sockets *s = calloc(1, sizeof *s);
-	if (s == NULL || (s->context = zmq_ctx_new()) == NULL) {
+	if (s == NULL) {
 		err_memory(e);
+		return NULL;
+	}
+	s->context = zmq_ctx_new();
+	if (s->context == NULL) {
+		err_set(e, ERR_SYSTEM, "cannot start ZeroMQ: %s", zmq_strerror(errno));
 		free(s);
 		return NULL;
 	}
-	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if (open_channel(s, (enum channel)i, c->transport, e) < 0 ||
-		    bind_channel(s, c, (enum channel)i, e) < 0) {
-			sockets_close(s, 0);
-			return NULL;
-		}
+	if (bind_channels(s, c, e) < 0) {
+		sockets_close(s, 0);
+		return NULL;
 	}
 	return s;
 }
 
 static void
-forget_parts(struct sockets *s)
+message_clear(struct message *m)
 {
-	for (size_t i = 0; i < s->part_count; i++)
-		zmq_msg_close(&s->parts[i]);
-	s->part_count = 0;
+	for (size_t i = 0; i < m->count; i++)
+		zmq_msg_close(&m->parts[i]);
+	m->count = 0;
+}
+
+void
+message_free(struct message *m)
+{
+	if (m == NULL)
+		return;
+	message_clear(m);
+	free(m);
 }
 
 void
@@ -222,7 +303,7 @@ sockets_close(struct sockets *s, int linger_ms)
 {
 	if (s == NULL)
 		return;
-	forget_parts(s);
+	message_free(s->received);
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
 		if (s->channels[i] != NULL) {
 			zmq_setsockopt(s->channels[i], ZMQ_LINGER, &linger_ms, sizeof linger_ms);
@@ -233,6 +314,7 @@ sockets_close(struct sockets *s, int linger_ms)
 		free(s->ipc_paths[i]);
 	}
 	zmq_ctx_term(s->context);
+	free(s->addresses);
 	free(s);
 }
 
@@ -279,54 +361,126 @@ sockets_poll(struct sockets *s, struct poll_set *set, int timeout_ms, struct err
 	return 0;
 }
 
+/* An empty message with room for `capacity` parts. NULL: no memory. */
+static struct message *
+message_reserve(size_t capacity)
+{
+	struct message *m = malloc(sizeof *m + capacity * (sizeof(zmq_msg_t) + sizeof(struct wire_frame)));
+	if (m == NULL)
+		return NULL;
+	*m = (struct message){ .frames = (struct wire_frame *)&m->parts[capacity], .capacity = capacity };
+	return m;
+}
+
+/* Take over a part; *part is empty after that. */
+static void
+message_move_in(struct message *m, zmq_msg_t *part)
+{
+	zmq_msg_init(&m->parts[m->count]);
+	zmq_msg_move(&m->parts[m->count++], part);
+}
+
+/* Short parts live inside zmq_msg_t, so they must not move after this. */
+static void
+message_list_frames(struct message *m)
+{
+	for (size_t i = 0; i < m->count; i++)
+		m->frames[i] = (struct wire_frame){ zmq_msg_data(&m->parts[i]), zmq_msg_size(&m->parts[i]) };
+}
+
+static void
+message_move_all(struct message *to, struct message *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		message_move_in(to, &from->parts[i]);
+	message_clear(from);
+}
+
+/* Make s->received an empty message. */
+static int
+begin_receive(struct sockets *s)
+{
+	if (s->received != NULL && s->received->capacity == PARTS_USUAL) {
+		message_clear(s->received);
+		return 0;
+	}
+	message_free(s->received);
+	s->received = message_reserve(PARTS_USUAL);
+	return s->received == NULL ? -1 : 0;
+}
+
+/* Add a part to s->received. 0, or -1: too many, or no memory. */
+static int
+take_part(struct sockets *s, zmq_msg_t *part)
+{
+	struct message *m = s->received;
+	if (m->count == LIMIT_FRAMES)
+		return -1;
+	if (m->count == m->capacity) {
+		struct message *larger = message_reserve(2 * m->capacity);
+		if (larger == NULL)
+			return -1;
+		message_move_all(larger, m);
+		message_free(m);
+		s->received = m = larger;
+	}
+	message_move_in(m, part);
+	return 0;
+}
+
 int
 sockets_receive(struct sockets *s, enum channel channel, const struct wire_frame **ret_frames, size_t *ret_count)
 {
-	forget_parts(s);
-	bool too_many = false;
-	for (int more = 1; more;) {
+	bool whole = begin_receive(s) == 0, begun = false;
+	for (int more = 1; more; begun = true) {
 		zmq_msg_t part;
 		zmq_msg_init(&part);
 		if (zmq_msg_recv(&part, s->channels[channel], ZMQ_DONTWAIT) < 0) {
 			zmq_msg_close(&part);
-			if (s->part_count > 0)
+			if (begun)
 				break; /* cannot be: parts of a message arrive together */
 			return 0;
 		}
 		more = zmq_msg_more(&part);
-		if (s->part_count == LIMIT_FRAMES) {
-			too_many = true;
-			zmq_msg_close(&part);
-			continue;
-		}
-		size_t at = s->part_count++;
-		zmq_msg_init(&s->parts[at]);
-		zmq_msg_move(&s->parts[at], &part);
-		s->frames[at] = (struct wire_frame){ zmq_msg_data(&s->parts[at]), zmq_msg_size(&s->parts[at]) };
+		whole = whole && take_part(s, &part) == 0;
+		zmq_msg_close(&part);
 	}
-	if (too_many)
-		forget_parts(s);
-	*ret_frames = s->frames;
-	*ret_count = s->part_count;
+	if (whole)
+		message_list_frames(s->received);
+	*ret_frames = whole ? s->received->frames : NULL;
+	*ret_count = whole ? s->received->count : 0;
 	return 1;
 }
 
 struct message *
 sockets_keep(struct sockets *s)
 {
-	size_t count = s->part_count;
-	struct message *m = malloc(sizeof *m + count * (sizeof(zmq_msg_t) + sizeof(struct wire_frame)));
+	struct message *m = message_reserve(s->received->count);
 	if (m == NULL)
 		return NULL;
-	m->count = count;
-	m->frames = (struct wire_frame *)&m->parts[count];
-	for (size_t i = 0; i < count; i++) {
-		zmq_msg_init(&m->parts[i]);
-		zmq_msg_move(&m->parts[i], &s->parts[i]);
-		/* Short messages live inside zmq_msg_t, so the bytes may have moved. */
-		m->frames[i] = (struct wire_frame){ zmq_msg_data(&m->parts[i]), zmq_msg_size(&m->parts[i]) };
+	message_move_all(m, s->received);
+	message_list_frames(m);
+	return m;
+}
+
+struct message *
+message_new(const struct wire_frame *frames, size_t count, struct err *e)
+{
+	struct message *m = message_reserve(count);
+	for (size_t i = 0; m != NULL && i < count; i++) {
+		if (zmq_msg_init_size(&m->parts[i], frames[i].size) < 0) {
+			message_free(m);
+			m = NULL;
+			break;
+		}
+		m->count++;
+		if (frames[i].size > 0)
+			memcpy(zmq_msg_data(&m->parts[i]), frames[i].data, frames[i].size);
 	}
-	forget_parts(s);
+	if (m == NULL)
+		err_memory(e);
+	else
+		message_list_frames(m);
 	return m;
 }
 
@@ -335,16 +489,6 @@ message_frames(const struct message *m, size_t *ret_count)
 {
 	*ret_count = m->count;
 	return m->frames;
-}
-
-void
-message_free(struct message *m)
-{
-	if (m == NULL)
-		return;
-	for (size_t i = 0; i < m->count; i++)
-		zmq_msg_close(&m->parts[i]);
-	free(m);
 }
 
 size_t
@@ -356,22 +500,40 @@ message_size(const struct message *m)
 	return size;
 }
 
+/* Why a part could not be sent. */
+static int
+refuse(enum channel channel, struct err *e)
+{
+	if (errno == EAGAIN)
+		return err_set(e, ERR_BUSY, "a client of %s reads too slowly", channel_names[channel]);
+	if (errno == EHOSTUNREACH)
+		return err_set(e, ERR_CLOSED, "the client of a message on %s is gone", channel_names[channel]);
+	return err_set(e, ERR_SYSTEM, "send on %s: %s", channel_names[channel], zmq_strerror(errno));
+}
+
+int
+sockets_send_message(struct sockets *s, enum channel channel, struct message *m, struct err *e)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		int flags = ZMQ_DONTWAIT | (i + 1 < m->count ? ZMQ_SNDMORE : 0);
+		/* Only the first part can be refused: the rest, for which there is memory already, goes where it went. */
+		if (zmq_msg_send(&m->parts[i], s->channels[channel], flags) < 0)
+			return refuse(channel, e);
+	}
+	message_free(m);
+	return 0;
+}
+
 int
 sockets_send(struct sockets *s, enum channel channel, const struct wire_frame *frames, size_t count, struct err *e)
 {
-	for (size_t i = 0; i < count; i++) {
-		int flags = ZMQ_DONTWAIT | (i + 1 < count ? ZMQ_SNDMORE : 0);
-		if (zmq_send(s->channels[channel], frames[i].data, frames[i].size, flags) >= 0)
-			continue;
-		/* Only the first part can be refused: the rest goes where it went. */
-		if (errno == EAGAIN)
-			return err_set(e, ERR_BUSY, "a client of %s reads too slowly", channel_names[channel]);
-		if (errno == EHOSTUNREACH)
-			return err_set(e, ERR_CLOSED, "the client of a message on %s is gone", channel_names[channel]);
-		return err_set(e, errno == ENOMEM ? ERR_MEMORY : ERR_SYSTEM, "send on %s: %s", channel_names[channel],
-			       zmq_strerror(errno));
-	}
-	return 0;
+	struct message *m = message_new(frames, count, e);
+	if (m == NULL)
+		return -1;
+	if (sockets_send_message(s, channel, m, e) == 0)
+		return 0;
+	message_free(m);
+	return -1;
 }
 
 void

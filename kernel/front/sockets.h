@@ -15,7 +15,7 @@
 
 struct sockets;
 
-/* A received message that outlives the next receive. Owned: message_free. */
+/* A message of ours: one received that outlives the next receive, or one to be sent. Owned: message_free. */
 struct message;
 
 /* Bind the channels of `c`; ports that were 0 are picked and written to c->ports. NULL with ERR_SYSTEM (one line that
@@ -44,7 +44,7 @@ struct poll_set {
 int sockets_poll(struct sockets *s, struct poll_set *set, int timeout_ms, struct err *e);
 
 /* Receive one message without waiting: 1 and its frames (borrowed until the next receive or sockets_keep), 0 when there is none. A message of more
- * than LIMIT_FRAMES frames is discarded whole and *ret_count is 0. */
+ * than LIMIT_FRAMES frames, or than there is memory for, is discarded whole and *ret_count is 0. */
 int sockets_receive(struct sockets *s, enum channel channel, const struct wire_frame **ret_frames, size_t *ret_count);
 
 /* Take ownership of the message received last; what was borrowed from the receive
@@ -54,8 +54,14 @@ void message_free(struct message *m);
 const struct wire_frame *message_frames(const struct message *m, size_t *ret_count); /* borrowed from m */
 size_t message_size(const struct message *m);                                        /* bytes of memory it takes */
 
-/* Send a message without waiting. 0, or -1 with ERR_BUSY (queue of a peer full: iopub keeps the message ours), ERR_CLOSED (no such
- * peer any more), ERR_SYSTEM, ERR_MEMORY. All or nothing. Copies the frames. */
+/* A copy of `frames`, to be sent. NULL with ERR_MEMORY. */
+struct message *message_new(const struct wire_frame *frames, size_t count, struct err *e);
+
+/* Send a message without waiting, all or nothing. 0, and m is consumed; or -1 with ERR_BUSY (queue of a peer full), ERR_CLOSED (no such
+ * peer any more), ERR_SYSTEM, and m is whole and still the caller's. */
+int sockets_send_message(struct sockets *s, enum channel channel, struct message *m, struct err *e);
+
+/* The same with a copy of `frames`. ERR_MEMORY as well. */
 int sockets_send(struct sockets *s, enum channel channel, const struct wire_frame *frames, size_t count, struct err *e);
 
 /* Echo whatever waits on the heartbeat channel, at most a bounded number of messages. */

@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define READ_SIZE ((size_t)64 * 1024)
 #define KEEP_SIZE ((size_t)64 * 1024) /* an empty reader gives back what it has above this */
+#define PARTS_MIN ((size_t)16)
+#define PARTS_KEPT ((size_t)256)
 
 /* Undo a half-made append, so that a queue of frames survives the one that did not fit. */
 static int
@@ -63,6 +66,25 @@ frame_reader_free(struct frame_reader *r)
 {
 	buf_free(&r->bytes);
 	r->taken = 0;
+	free(r->parts);
+	r->parts = NULL;
+	r->parts_capacity = 0;
+}
+
+/* Make room for the list of a frame's parts; a long list is not kept for the short ones that follow. */
+static int
+reserve_parts(struct frame_reader *r, size_t count, struct err *e)
+{
+	bool too_long = r->parts_capacity > PARTS_KEPT && count <= PARTS_KEPT;
+	if (count <= r->parts_capacity && !too_long)
+		return 0;
+	size_t capacity = count > PARTS_MIN ? count : PARTS_MIN;
+	struct frame_part *parts = realloc(r->parts, capacity * sizeof *parts);
+	if (parts == NULL)
+		return err_memory(e);
+	r->parts = parts;
+	r->parts_capacity = capacity;
+	return 0;
 }
 
 /* Forget what was given out, so that new bytes have room. */
@@ -171,16 +193,20 @@ frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *e)
 		return -1;
 	if (total == 0 || available < total)
 		return 0;
-	memcpy(&ret->header, at, sizeof ret->header);
-	const char *sizes = at + sizeof ret->header;
-	const char *data = sizes + ret->header.part_count * sizeof(uint32_t);
-	for (uint32_t i = 0; i < ret->header.part_count; i++) {
+	struct frame_header h;
+	memcpy(&h, at, sizeof h);
+	if (reserve_parts(r, h.part_count, e) < 0)
+		return -1;
+	const char *sizes = at + sizeof h;
+	const char *data = sizes + h.part_count * sizeof(uint32_t);
+	for (uint32_t i = 0; i < h.part_count; i++) {
 		uint32_t size;
 		memcpy(&size, sizes + i * sizeof size, sizeof size);
-		ret->parts[i] = (struct frame_part){ .data = data, .size = size };
+		r->parts[i] = (struct frame_part){ .data = data, .size = size };
 		data += size;
 	}
 	assert(data == at + total);
+	*ret = (struct frame){ .header = h, .parts = r->parts };
 	r->taken += total;
 	return 1;
 }

@@ -19,8 +19,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define FRAME_MAGIC 0x31505550u /* "PUP1": bumped when the format changes */
-#define FRAME_PARTS_MAX 1040u
+#define FRAME_MAGIC 0x31505550u          /* "PUP1": bumped when the format changes */
+#define FRAME_PARTS_MAX 65600u           /* parts of one frame: room for the buffers of any message */
 #define FRAME_SIZE_MAX ((size_t)1 << 30) /* bytes of one frame, header included */
 
 enum frame_type {
@@ -71,7 +71,7 @@ struct frame_part {
 /* A decoded frame: borrowed views into a frame_reader, valid until its next call. */
 struct frame {
 	struct frame_header header;
-	struct frame_part parts[FRAME_PARTS_MAX];
+	const struct frame_part *parts; /* header.part_count of them */
 };
 
 /* Append header and sizes (not the parts) of a frame to `out`; the caller sends the parts after it, e.g. by
@@ -86,7 +86,9 @@ int frame_encode(struct buf *out, const struct frame_header *header, const struc
 /* Reassembles frames from a byte stream. Owned by its user; frame_reader_free releases it. */
 struct frame_reader {
 	struct buf bytes;
-	size_t taken; /* bytes of `bytes` already given out */
+	size_t taken;             /* bytes of `bytes` already given out */
+	struct frame_part *parts; /* of the frame given out last */
+	size_t parts_capacity;
 };
 
 #define FRAME_READER_INIT ((struct frame_reader){ .bytes = { .maximum = FRAME_SIZE_MAX } })
@@ -104,7 +106,7 @@ int frame_reader_feed(struct frame_reader *r, const void *bytes, size_t size, st
 bool frame_reader_holds(const struct frame_reader *r);
 
 /* Take the next whole frame: 1 and *ret filled, 0 when more bytes are needed, -1 with ERR_INVALID / ERR_LIMIT when the
- * peer sent nonsense (the stream cannot be used any more). */
+ * peer sent nonsense (the stream cannot be used any more), or ERR_MEMORY (the frame is still there). */
 int frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *e);
 
 #endif

@@ -25,7 +25,7 @@ struct outgoing {
 
 static pthread_mutex_t sending = PTHREAD_MUTEX_INITIALIZER;
 static struct frame_reader reader = { .bytes = { .maximum = FRAME_SIZE_MAX } };
-static struct frame decoded; /* too large for the stack; the GIL serialises its use */
+static struct frame decoded; /* the GIL serialises its use */
 
 static int
 raise_errno(int number)
@@ -190,7 +190,7 @@ static int
 accept_decoded(struct incoming *ret)
 {
 	const struct frame_header *h = &decoded.header;
-	const struct frame_part *first = &decoded.parts[0];
+	const struct frame_part *first = decoded.parts;
 	bool opens = h->type == FRAME_REQUEST && h->part_count > 0;
 	if (opens && requests_open(h->serial, first->data, first->size) < 0) {
 		PyErr_NoMemory();
@@ -202,6 +202,17 @@ accept_decoded(struct incoming *ret)
 	return 1;
 }
 
+/* The next whole frame into `decoded`. Nothing would tell the event loop of one that stayed in the reader for want of memory,
+ * and the front would wait for its answer for ever; a death it can report. */
+static int
+take_frame(struct err *e)
+{
+	int got = frame_reader_next(&reader, &decoded, e);
+	if (got < 0 && e->code == ERR_MEMORY)
+		Py_FatalError("no memory for a request");
+	return got;
+}
+
 int
 link_next(struct incoming *ret)
 {
@@ -209,7 +220,7 @@ link_next(struct incoming *ret)
 		return raise_errno(EBADF);
 	for (;;) {
 		struct err e = ERR_INIT;
-		int got = frame_reader_next(&reader, &decoded, &e);
+		int got = take_frame(&e);
 		if (got < 0)
 			return link_raise(&e);
 		if (got > 0)
@@ -277,7 +288,7 @@ send_buffers(const struct frame_header *header, PyObject *py_parts)
 	}
 	for (; held < count; held++) {
 		PyObject *py_part = PySequence_Fast_GET_ITEM(py_parts, held); /* borrowed */
-		if (PyObject_GetBuffer(py_part, &views[held], PyBUF_SIMPLE) < 0)
+		if (PyObject_GetBuffer(py_part, &views[held], PyBUF_ANY_CONTIGUOUS) < 0)
 			goto out;
 		parts[held] = (struct frame_part){ .data = views[held].buf, .size = (size_t)views[held].len };
 	}

@@ -171,7 +171,11 @@ class Connection:
 
     def endpoint(self, channel: str) -> str:
         separator = ":" if self.transport == "tcp" else "-"
-        return f"{self.transport}://{self.ip}{separator}{self.ports[channel]}"
+        ip = f"[{self.ip}]" if self.is_ipv6() else self.ip
+        return f"{self.transport}://{ip}{separator}{self.ports[channel]}"
+
+    def is_ipv6(self) -> bool:
+        return self.transport == "tcp" and ":" in self.ip
 
     def sign(self, parts: Sequence[bytes]) -> bytes:
         if not self.key:
@@ -229,6 +233,7 @@ class Client:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 5)
         socket.setsockopt(zmq.RCVHWM, self.hwm)
+        socket.setsockopt(zmq.IPV6, self.connection.is_ipv6())
         if channel in ("shell", "control", "stdin"):
             socket.setsockopt(zmq.IDENTITY, self.identity)
         socket.connect(self.connection.endpoint(channel))
@@ -469,9 +474,9 @@ class Client:
             pass
         self.inbox = []
 
-    def wait_unread(self, seconds: float) -> None:
-        """Be a client that does not read for a while: only control is looked at, and nothing may come there."""
-        assert not self.sockets["control"].poll(int(seconds * 1000))
+    def wait_unread(self, seconds: float, channel: str = "control") -> None:
+        """Be a client that does not read for a while: only one channel is looked at, and nothing may come there."""
+        assert not self.sockets[channel].poll(int(seconds * 1000))
 
     def drain(self) -> None:
         """Let go of whatever a dying kernel said last."""

@@ -162,6 +162,15 @@ def test_b_reply_is_sent_before_idle(client: Client) -> None:
         assert result.reply.header["date"] <= result.idle.header["date"]
 
 
+def test_b_no_reply_is_lost_however_many_wait(kernel: Kernel) -> None:
+    """A client that asks for long, and only then reads."""
+    client = kernel.client(hwm=1, topic=None, wait=False)
+    asked = [client.send("connect_request", channel="control") for _ in range(10_000)]
+    client.wait_unread(1, "shell")
+    for msg_id in asked:
+        client.recv_reply(msg_id)
+
+
 def test_b_no_request_is_stranded(fresh: Client, kernel: Kernel) -> None:
     """Edge-triggered ZMQ_FD: clients that write while the kernel writes."""
     clients = [fresh, *[kernel.client() for _ in range(3)]]
@@ -190,6 +199,32 @@ def test_b_ip_star_listens_everywhere(directory: Path, launch: Launch) -> None:
     client = kernel.client()
     assert client.ok("1").text == "1"
     client.heartbeat()
+
+
+def addresses(name: str) -> list[str]:
+    """What a client may connect to when it is told this name: addresses of this machine."""
+
+    def is_here(family: int, address: str) -> bool:
+        with socket.socket(family) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return False
+        return True
+
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return sorted({str(info[4][0]) for info in found if is_here(info[0], str(info[4][0]))})
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "0.0.0.0", "::1", "::", "localhost", socket.gethostname()])
+def test_b_every_address_of_this_machine_is_listened_on(directory: Path, launch: Launch, ip: str) -> None:
+    for address in addresses(ip):
+        kernel = launch(content=connection_content(directory, "tcp", ip=ip), wait=False)
+        kernel.connection.ip = address
+        kernel.wait_ready()
+        client = kernel.client()
+        assert client.ok("1").text == "1"
+        client.heartbeat()
 
 
 def test_b_ipc_sockets_are_private(client: Client, shared_kernel: Kernel) -> None:
@@ -252,7 +287,7 @@ def test_b_oversize_messages_are_refused(shared_kernel: Kernel, client: Client) 
     """The peer that sends them is dropped, everybody else is served, and the front does not grow."""
     front = shared_kernel.processes()[0]
     before = front.rss()
-    for channel, size in (("control", 2 << 20), ("stdin", 2 << 20), ("hb", 4096), ("shell", 65 << 20)):
+    for channel, size in (("control", 2 << 20), ("stdin", 65 << 20), ("hb", 4096), ("shell", 65 << 20)):
         stranger = shared_kernel.client(wait=False, topic=None)
         (stranger.open("hb") if channel == "hb" else stranger.sockets[channel]).send(b"x" * size)
         assert client.request("kernel_info_request", channel="control").status == "ok"

@@ -241,6 +241,11 @@ def test_c_address_of_nobody_is_refused(directory: Path) -> None:
     refused(attempt(directory, "-f", write(directory, {**GOOD, "ip": "203.0.113.7"})), TAKEN, "203.0.113.7")
 
 
+@pytest.mark.parametrize("ip", ["no such host", "fe80::1%nowhere"])
+def test_c_name_of_no_host_is_refused(directory: Path, ip: str) -> None:
+    refused(attempt(directory, "-f", write(directory, {**GOOD, "ip": ip})), TAKEN, ip)
+
+
 def test_c_long_ipc_path_is_refused(directory: Path) -> None:
     content = {
         **GOOD,

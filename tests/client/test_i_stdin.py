@@ -53,6 +53,11 @@ def test_i_output_is_flushed_before_asking(client: Client) -> None:
     assert client.collect(msg_id, begun=True).text == "'x'"
 
 
+def test_i_answer_of_many_megabytes(client: Client) -> None:
+    """Whatever a cell may hold, an answer may."""
+    assert dialogue(client, "len(input())", "x" * (5 << 20)).text == str(5 << 20)
+
+
 def test_i_several_questions(client: Client) -> None:
     code = "names = [input(f'{n}: ') for n in range(5)]; names"
     assert dialogue(client, code, *"abcde").text == "['a', 'b', 'c', 'd', 'e']"

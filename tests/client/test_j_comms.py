@@ -210,6 +210,44 @@ def test_j_large_buffers(client: Client) -> None:
     assert [len(buffer) for buffer in sent.buffers] == [8 << 20, 1]
 
 
+def test_j_many_buffers(client: Client) -> None:
+    """ipywidgets answers request_states with the buffers of all widgets in one message."""
+    client.ok(
+        block("""
+        from comm import create_comm
+        many = create_comm(target_name='front', comm_id='many')
+        got = []
+        many.on_msg(lambda message: got.append([bytes(buffer) for buffer in message['buffers']]))
+    """)
+    )
+    buffers = [str(n).encode() for n in range(3000)]
+    sent = client.ok("many.send({}, buffers=[str(n).encode() for n in range(3000)])").one("comm_msg")
+    assert sent.buffers == buffers
+    assert comm(client, "comm_msg", {"comm_id": "many", "data": {}}, buffers=buffers) == []
+    assert client.evaluate("got == [[str(n).encode() for n in range(3000)]]")
+
+
+def test_j_buffers_beyond_every_limit_are_refused(client: Client) -> None:
+    """Whole or not at all, and who sends is told."""
+    client.ok("from comm import create_comm\nk8 = create_comm(target_name='front', comm_id='k8')")
+    result = client.run("k8.send({}, buffers=[b''] * 70_000)")
+    assert "70005 parts" in result.error["evalue"] and result.all("comm_msg") == []
+    assert client.ok("1").text == "1"
+
+
+def test_j_buffer_in_fortran_order(client: Client) -> None:
+    """The bytes as they lie in memory, as with any contiguous buffer."""
+    client.ok("from comm import create_comm\nk9 = create_comm(target_name='front', comm_id='k9')")
+    result = client.ok(
+        block("""
+        import numpy
+        array = numpy.arange(6, dtype='u1').reshape(2, 3)
+        k9.send({}, buffers=[array, numpy.asfortranarray(array), memoryview(array).cast('B')])
+    """)
+    )
+    assert result.one("comm_msg").buffers == [bytes(range(6)), bytes([0, 3, 1, 4, 2, 5]), bytes(range(6))]
+
+
 def test_j_non_contiguous_buffer_is_refused(client: Client) -> None:
     client.ok("from comm import create_comm\nk7 = create_comm(target_name='front', comm_id='k7')")
     assert client.run("k7.send({}, buffers=[memoryview(b'abcdef')[::2]])").content["ename"] == "ValueError"

@@ -18,7 +18,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
 		struct err why = ERR_INIT;
 		require(c.ports[i] >= 0 && (c.transport == TRANSPORT_IPC || c.ports[i] <= 65535));
-		if (connection_endpoint(&c, (enum channel)i, c.ports[i], &second, &why) < 0)
+		if (connection_endpoint(&c, c.ip, c.ports[i], &second, &why) < 0)
 			require(why.code == ERR_LIMIT && c.transport == TRANSPORT_IPC);
 	}
 	require(strlen(c.key) == c.key_size && c.ip[0] != '\0');

@@ -2,6 +2,7 @@
 #include "message.h"
 
 #include "protocol/document.h"
+#include "protocol/limits.h"
 
 unsigned json_reads;
 
@@ -43,7 +44,7 @@ sockets_receive(struct sockets *s, enum channel channel, const struct wire_frame
 	(void)s;
 	(void)channel;
 	*ret_frames = frames;
-	*ret_count = frame_count > 1040 ? 0 : frame_count;
+	*ret_count = frame_count > LIMIT_FRAMES ? 0 : frame_count;
 	return 1;
 }
 

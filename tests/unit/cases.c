@@ -8,6 +8,7 @@
 #include <dirent.h>
 
 #include "protocol/connection.h"
+#include "protocol/limits.h"
 #include "protocol/text.h"
 
 #define CASES_MAX 500u
@@ -27,7 +28,7 @@ run_connection(const struct buf *input, struct buf *out, struct err *e)
 	int result = 0;
 	for (int i = 0; i < CHANNEL_COUNT && result == 0; i++) {
 		buf_appendf(out, "%s ", channel_names[i]);
-		result = connection_endpoint(&c, (enum channel)i, c.ports[i], out, e);
+		result = connection_endpoint(&c, c.ip, c.ports[i], out, e);
 		buf_append_string(out, "\n");
 	}
 	connection_write(&c, out);
@@ -73,7 +74,7 @@ static int
 run_wire(const struct buf *input, struct buf *out, struct err *e)
 {
 	static const char *const part_names[] = { "header", "parent", "metadata", "content" };
-	static struct wire_frame frames[2000];
+	static struct wire_frame frames[LIMIT_FRAMES + 100];
 	size_t count = 0;
 	struct wire_msg msg;
 	BUF_AUTO lines = BUF_INIT;

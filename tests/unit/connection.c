@@ -122,10 +122,10 @@ test_ipc_path_limit_is_exact(void **state)
 	memset(path, 'x', sizeof path - 1);
 	path[sizeof path - 1] = '\0';
 	c.ip = path;
-	assert_works(connection_endpoint(&c, CHANNEL_SHELL, 1, &b, &e));
+	assert_works(connection_endpoint(&c, c.ip, 1, &b, &e));
 	assert_int_equal(b.size, strlen("ipc://") + 107);
 	assert_string_equal(b.data + b.size - 3, "x-1");
-	assert_fails(connection_endpoint(&c, CHANNEL_SHELL, 10, &b, &e), ERR_LIMIT);
+	assert_fails(connection_endpoint(&c, c.ip, 10, &b, &e), ERR_LIMIT);
 	assert_int_equal(b.size, strlen("ipc://") + 107);
 	c.ip = NULL;
 	connection_free(&c);

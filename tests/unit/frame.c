@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "link/frame.h"
 
-static struct frame frame; /* too large for the stack */
+static struct frame frame;
 
 static const struct frame_header reply = {
 	.type = FRAME_REPLY, .flags = FRAME_STATUS_OK, .serial = 7, .ring_position = 1234567890123
@@ -206,6 +206,66 @@ test_large_frame_through_a_small_pipe(void **state)
 }
 
 static void
+test_a_frame_of_as_many_parts_as_there_may_be(void **state)
+{
+	(void)state;
+	static struct frame_part parts[FRAME_PARTS_MAX];
+	BUF_AUTO b = BUF_INIT;
+	struct frame_reader r = FRAME_READER_INIT;
+	struct err error = ERR_INIT;
+	for (size_t i = 0; i < FRAME_PARTS_MAX; i++)
+		parts[i] = (struct frame_part){ &parts[i], i % 3 };
+	encode(&b, parts, FRAME_PARTS_MAX);
+	encode(&b, parts, 2);
+	assert_works(frame_reader_feed(&r, b.data, b.size, &e));
+	assert_int_equal(frame_reader_next(&r, &frame, &error), 1);
+	assert_int_equal(frame.header.part_count, FRAME_PARTS_MAX);
+	for (size_t i = 0; i < FRAME_PARTS_MAX; i++) {
+		assert_int_equal(frame.parts[i].size, parts[i].size);
+		if (parts[i].size > 0)
+			assert_memory_equal(frame.parts[i].data, parts[i].data, parts[i].size);
+	}
+	assert_int_equal(frame_reader_next(&r, &frame, &error), 1);
+	assert_int_equal(frame.header.part_count, 2);
+	assert_true(r.parts_capacity <= 256);
+	frame_reader_free(&r);
+}
+
+static void
+test_a_reader_knows_what_it_holds(void **state)
+{
+	(void)state;
+	BUF_AUTO b = BUF_INIT;
+	struct frame_reader r = FRAME_READER_INIT;
+	struct err error = ERR_INIT;
+	assert_false(frame_reader_holds(&r));
+	encode(&b, (struct frame_part[]){ { "one", 3 }, { "two", 3 } }, 2);
+	for (size_t i = 0; i < b.size; i++) {
+		assert_false(frame_reader_holds(&r));
+		assert_works(frame_reader_feed(&r, b.data + i, 1, &e));
+	}
+	assert_true(frame_reader_holds(&r));
+	assert_works(frame_reader_feed(&r, b.data, b.size, &e));
+	assert_works(frame_reader_feed(&r, b.data, 5, &e));
+	assert_int_equal(frame_reader_next(&r, &frame, &error), 1);
+	assert_true(frame_reader_holds(&r));
+	assert_int_equal(frame_reader_next(&r, &frame, &error), 1);
+	assert_false(frame_reader_holds(&r));
+	frame_reader_free(&r);
+}
+
+static void
+test_a_reader_of_nonsense_has_something_to_say(void **state)
+{
+	(void)state;
+	struct frame_reader r = FRAME_READER_INIT;
+	static const char nonsense[sizeof(struct frame_header)] = "nonsense";
+	assert_works(frame_reader_feed(&r, nonsense, sizeof nonsense, &e));
+	assert_true(frame_reader_holds(&r));
+	frame_reader_free(&r);
+}
+
+static void
 test_an_empty_reader_gives_memory_back(void **state)
 {
 	(void)state;
@@ -257,6 +317,9 @@ main(void)
 		cmocka_unit_test(test_nonsense_is_refused),
 		cmocka_unit_test(test_fill_reads_a_descriptor),
 		cmocka_unit_test(test_large_frame_through_a_small_pipe),
+		cmocka_unit_test(test_a_frame_of_as_many_parts_as_there_may_be),
+		cmocka_unit_test(test_a_reader_knows_what_it_holds),
+		cmocka_unit_test(test_a_reader_of_nonsense_has_something_to_say),
 		cmocka_unit_test(test_an_empty_reader_gives_memory_back),
 		cmocka_unit_test(test_a_frame_at_the_limit_fits_the_reader),
 	};
