@@ -8,7 +8,7 @@
 #include "link.h"
 
 static struct frame_reader reader = { .bytes = { .maximum = FRAME_SIZE_MAX } };
-static struct frame frame; /* too large for the stack; the GIL serialises its use */
+static struct frame frame; /* the GIL serialises its use */
 
 /* The next frame that has arrived: 1, 0 when none has, -1 with an exception. */
 static int

@@ -109,7 +109,7 @@ def test_wait_for_answer_without_a_front(front: Front) -> None:
         ("_pupitre.send(-1, 0, 0, [])", "OverflowError"),
         ("_pupitre.send(19, 0, 0, 5)", "TypeError"),
         ("_pupitre.send(19, 0, 0, ['text'])", "TypeError"),
-        ("_pupitre.send(19, 0, 0, [b''] * 2000)", "OSError"),
+        ("_pupitre.send(19, 0, 0, [b''] * 70000)", "OSError"),
         ("_pupitre.wait_for_answer('x')", "TypeError"),
         ("_pupitre.call_user(1)", "TypeError"),
         ("_pupitre.call_user(-1, 1, print)", "OverflowError"),
