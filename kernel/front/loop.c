@@ -220,7 +220,8 @@ watch(struct front *f, struct poll_set *set)
 	fds[WATCH_CHILD].fd = w->ended || w->settle_ms != 0 ? -1 : w->pidfd;
 	fds[WATCH_LINK].fd = full || expecting ? -1 : w->link;
 	fds[WATCH_LINK_OUT] = (struct poll_fd){ .fd = w->outgoing.bytes.size > 0 ? w->link : -1, .writable = true };
-	fds[WATCH_ANSWERS_OUT] = (struct poll_fd){ .fd = w->unasked.bytes.size > 0 ? w->answers : -1, .writable = true };
+	fds[WATCH_ANSWERS_OUT] =
+		(struct poll_fd){ .fd = w->unasked.bytes.size > 0 ? w->answers : -1, .writable = true };
 	fds[WATCH_BELL].fd = w->bell;
 	fds[WATCH_OUT].fd = full || quiet ? -1 : w->pipes[0];
 	fds[WATCH_ERR].fd = full || quiet ? -1 : w->pipes[1];

@@ -166,7 +166,7 @@ struct frame_list {
 static int
 begin_list(struct session *s, const struct outgoing *out, struct frame_list *ret, struct err *e)
 {
-	size_t address = out->channel == CHANNEL_IOPUB ? 1 : out->to->wire.identity_count;
+	size_t address = out->channel == CHANNEL_IOPUB ? 1 : out->identity_count;
 	size_t count = address + FRAMES_BESIDE + out->buffer_count;
 	buf_reset(&s->frames);
 	buf_shrink(&s->frames, FRAMES_KEPT * sizeof *ret->frames);
