@@ -9,7 +9,7 @@ Everything here is safe to call from any thread unless it says otherwise. In a c
 import io
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import Buffer
 
@@ -36,6 +36,8 @@ wake_fd: int  # eventfd, readable after SIGINT arrived while the loop waited in 
 # (serial, message) of the request whose output this context makes; set per cell, inherited by asyncio tasks. `message`
 # is the dict of streams.Parent. When unset (threads), the parent given to set_parent applies.
 parent: ContextVar[tuple[int, Any]]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def send(type: int, flags: int, serial: int, parts: Sequence[Buffer], /) -> None:
     """Send one frame, whole, stamped with the ring position. Waits (without the GIL) while the link is full; a signal
@@ -67,15 +69,25 @@ def call_ours(serial: int, func: Callable[..., Any], /, *args: Any) -> None:
 def call_user(serial: int, cell: int, func: Callable[..., Any], /, *args: Any) -> Any:
     """Run func(*args) as the student's code: activity USER, SIGINT raises KeyboardInterrupt (at once, if the front
     asked for it before we got here). SIGINT's handler and the signal mask are put right first. Whatever func did, no
-    interrupt is pending when this returns or raises, and the previous activity is back. `cell`: execution count for the
-    state page, 0 = none. Afterwards what func destroyed is mended (see repair). Main thread only."""
+    interrupt is pending when this returns or raises into our code, and the previous activity is back. `cell`: execution
+    count for the state page, 0 = none. What is raised has no frame of ours at its beginning. Afterwards what func
+    destroyed is mended (see repair). In another thread than the main one: func(*args)."""
 
-def waiting(begins: bool, /) -> None:
-    """The event loop is about to wait / has waited. While it waits inside an await cell (set_pending) SIGINT writes
-    wake_fd."""
+def wait(func: Callable[..., Any], /, *args: Any) -> Any:
+    """func(*args), in which the event loop waits. While it waits inside an await cell (set_pending) SIGINT writes
+    wake_fd. Called by user code (a nested loop) this is user code. Ends a forked child."""
+
+def ring() -> bool:
+    """If the await cell has a handler of its own for SIGINT, call that, as user code. Raises what it raises."""
 
 def set_pending(serial: int, cell: int, /) -> None:
-    """An await cell is pending (serial, cell) or no longer (0, 0). For the state page and for waiting()."""
+    """An await cell is pending (serial, cell) or no longer (0, 0). For the state page and for wait()."""
+
+def unseen(function: _Function, /) -> _Function:
+    """`function`, without frames of this package in what it raises. For what user code calls."""
+
+def held(function: _Function, /) -> _Function:
+    """As unseen, and an interrupt waits until it returns. For what may not be cut in two."""
 
 def set_parent(parent: tuple[int, Any], /) -> None:
     """The parent of output from threads and contexts that have none of their own."""

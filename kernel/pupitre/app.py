@@ -196,7 +196,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                self.shell.showtraceback()
+                self.shell.showtraceback(tb_offset=0)
         if self._moved_in:
             return
         for silenced, name in ((self.no_stdout, "stdout"), (self.no_stderr, "stderr")):

@@ -14,6 +14,7 @@ from traitlets import Bool, Unicode
 from traitlets import Dict as DictTrait
 from traitlets.config import LoggingConfigurable
 
+from .unseen import unseen_methods
 from .wire import publish
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def _contiguous(buffers: "Sequence[Any] | None") -> list[memoryview]:
     return views
 
 
+@unseen_methods
 class Comm(BaseComm):
     """A comm whose messages go out on iopub."""
 
@@ -40,6 +42,7 @@ class Comm(BaseComm):
         publish(msg_type, content, metadata=metadata, buffers=_contiguous(buffers), topic=self.topic)
 
 
+@unseen_methods
 class Comms:
     """Serves the comm messages and comm_info_request."""
 
@@ -66,6 +69,7 @@ class Comms:
         serve(None, message.identity, message)
 
 
+@unseen_methods
 class LegacyComm(Comm, LoggingConfigurable):
     """ipykernel.comm.Comm of old: the same, as a configurable with traits, for libraries that subclass it."""
 
@@ -83,6 +87,7 @@ class LegacyComm(Comm, LoggingConfigurable):
         BaseComm.__init__(self, target_name, data, metadata, buffers, **kwargs)
 
 
+@unseen_methods
 class LegacyCommManager(CommManager, LoggingConfigurable):
     """ipykernel.comm.CommManager: the manager of the comm package with traits."""
 

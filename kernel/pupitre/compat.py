@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import parent
 from .jsonout import encode
+from .unseen import unseen_methods
 from .wire import publish
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("pupitre")
 
 
+@unseen_methods
 class Socket:
     """Stands for one of the kernel's sockets in calls like kernel.session.send(kernel.iopub_socket, ...)."""
 
@@ -36,6 +38,7 @@ class Socket:
         pass
 
 
+@unseen_methods
 class Thread:
     """Stands for ipykernel's I/O thread: what it is given to do is done at once."""
 
@@ -49,6 +52,7 @@ class Thread:
         return True
 
 
+@unseen_methods
 class Session:
     """kernel.session: sends on iopub. The key is not here; that is the point of having two processes."""
 
@@ -105,6 +109,7 @@ class Session:
         }
 
 
+@unseen_methods
 class LoopShim:
     """kernel.io_loop without tornado: the few calls that libraries make."""
 

@@ -13,6 +13,8 @@ from tempfile import gettempdir
 
 from IPython.core.compilerop import CachingCompiler
 
+from .unseen import unseen_methods
+
 HASH_SEED = 0xC70F6907
 _MASK = 0xFFFFFFFF
 _FACTOR = 0x5BD1E995
@@ -44,6 +46,7 @@ def cell_name(code: str) -> str:
     return f"{cell_folder()}{os.sep}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}.py"
 
 
+@unseen_methods
 class CellCompiler(CachingCompiler):
     """IPython's compiler with these names."""
 

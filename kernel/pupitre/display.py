@@ -14,11 +14,13 @@ from IPython.core.displaypub import DisplayPublisher
 from traitlets import Bool
 
 from . import door, parent
+from .unseen import unseen_methods
 from .wire import publish
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
+@unseen_methods
 class Hooks:
     """Functions of one thread that see each message before it goes out and may change or keep it (voila,
     ipywidgets.Output).
@@ -60,6 +62,7 @@ class Hooks:
         publish(msg_type, content, topic=topic, buffers=buffers)
 
 
+@unseen_methods
 class ParentMixin:
     """set_parent and parent_header, as ipykernel's publishers have them."""
 
@@ -71,6 +74,7 @@ class ParentMixin:
         return parent.current()[1]["header"]
 
 
+@unseen_methods
 class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
     """`get_ipython().display_pub`."""
 
@@ -117,6 +121,7 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
         return self._hooks.remove(hook)
 
 
+@unseen_methods
 class ZMQShellDisplayHook(ParentMixin, DisplayHook):
     """sys.displayhook while a cell runs: results become execute_result."""
 
@@ -170,6 +175,7 @@ class ZMQShellDisplayHook(ParentMixin, DisplayHook):
         self._is_active = False
 
 
+@unseen_methods
 class ZMQDisplayHook:
     """sys.displayhook outside cells (background tasks): the plain repr, as a result message. Leaves `_` to IPython."""
 

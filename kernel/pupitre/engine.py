@@ -20,7 +20,8 @@ from .display import ZMQDisplayHook
 from .info import kernel_info
 from .jsonout import encode
 from .kernel import IPythonKernel
-from .loop import Loop, let_cells_run_loops
+from .loop import Loop
+from .otherloops import let_cells_run_loops
 from .shell import ZMQInteractiveShell
 from .streams import OutStream
 
@@ -53,7 +54,7 @@ def main(start_json: bytes) -> int:
     try:
         door.call_user(0, 0, app.run_startup_code)
     except BaseException as error:  # startup files may raise anything; the kernel starts all the same
-        LOG.warning("startup code: %r", error)
+        warn("startup code", error)
     greet(app)
     kernel.rest_later()
     try:
@@ -63,6 +64,14 @@ def main(start_json: bytes) -> int:
             os.write(2, f"pupitre-kernel: the event loop broke: {type(error).__name__}: {error}\n".encode())
         kernel.status = _ORPHANED if isinstance(error, EOFError) else _BROKEN
     return leave(kernel)
+
+
+def warn(when: str, error: BaseException) -> None:
+    """Log what user code raised. Its repr and the handlers of the log are user code, too."""
+    try:
+        door.call_user(0, 0, LOG.warning, "%s: %r", when, error)
+    except BaseException:  # that is its own affair
+        return
 
 
 def greet(app: IPKernelApp) -> None:
@@ -158,7 +167,7 @@ def leave(kernel: IPythonKernel) -> int:
         try:
             door.call_user(0, 0, function)
         except BaseException as error:
-            LOG.warning("at the end: %r", error)
+            warn("at the end", error)
     if broken:  # requests wait for word of it: nobody asked for this end, nor waits for threads
         os._exit(_BROKEN)
     sleep(max(0.0, kernel.stay_until - kernel.loop.time()))

@@ -3,6 +3,9 @@
 
 Plain cells run at once, inside one long-lived Context, so that a ContextVar set in one cell is set in the next. Cells
 with a top-level await become a task of the main loop, and their reply comes when it is done.
+
+What the user may have a say in (transformers, the cell, the text of its error, reprs, what becomes JSON) runs as user
+code; ours is what sends and what keeps the books, whatever happens in the other.
 """
 
 import os
@@ -10,13 +13,14 @@ import sys
 from asyncio import CancelledError, Task
 from bdb import BdbQuit
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.error import UsageError
 
 from . import door, parent
 from .checkup import Checkup
-from .jsonout import encode_text, now
+from .jsonout import encode, encode_text, now
 from .shell import Shown, ZMQInteractiveShell
 from .wire import describe, error_content, publish, publish_error, refuse, reply
 
@@ -62,6 +66,33 @@ class Request:
         self.count = 0
 
 
+class Outcome:
+    """What a cell came to. `escaped`: the error got past IPython."""
+
+    __slots__ = ("error", "escaped", "result")
+
+    def __init__(self, result: Any = None, error: BaseException | None = None) -> None:
+        self.result, self.error = result, error
+        self.escaped = False
+
+    def settle(self) -> None:
+        """`error` is what escaped, or what IPython's result says."""
+        self.escaped = self.error is not None
+        if self.error is None and self.result is not None:
+            before: BaseException | None = self.result.error_before_exec
+            self.error = self.result.error_in_exec if before is None else before
+
+    def clear(self) -> None:
+        self.result = self.error = None
+
+
+class Answer(NamedTuple):
+    """The content of a reply, and whether it says that the cell failed."""
+
+    content: bytes
+    failed: bool = False
+
+
 class Executor:
     """Runs cells for the kernel. One at a time: the front sends the next request after the reply."""
 
@@ -85,54 +116,50 @@ class Executor:
             publish("execute_input", b'{"code":%b,"execution_count":%d}' % (encode_text(request.code), request.count))
         self.kernel.allow_stdin = request.allow_stdin
         shell.begin_cell(request.code, request.store)
-        result: Any = None
-        error: BaseException | None = None
+        later = False
         try:
-            if ("await" in request.code or "async" in request.code) and self._start_async(request):
-                return True
-            result = self.call_user(request, self.context.run, self._run, request)
+            later = self._begin(request)
+        finally:
+            if not later:
+                shell.end_cell()
+        return later
+
+    def _begin(self, request: Request) -> bool:
+        outcome = Outcome()
+        try:
+            outcome.result = self.kernel.loop.call_as_task(
+                self.call_user, request, self.context.run, self._run, request
+            )
         except BaseException as escaped:
-            error = escaped
-        self._finish(request, result, error)
+            outcome.error = escaped
+        if type(outcome.result) is CoroutineType:
+            self._start_async(request, outcome.result)
+            return True
+        self._finish(request, outcome)
         return False
 
     def call_user(self, request: Request, function: Any, *args: Any) -> Any:
-        selector = self.kernel.loop.selector
-        selector.watching = False
-        try:
-            return door.call_user(request.message.serial, request.count, function, *args)
-        finally:
-            selector.watching = True
+        return door.call_user(request.message.serial, request.count, function, *args)
 
-    def _options(self, request: Request) -> dict[str, Any]:
+    def _run(self, request: Request) -> Any:
+        """The result of a plain cell, or the coroutine of one that awaits something."""
+        door.parent.set((request.message.serial, request.message))
+        shell, code = self.shell, request.code
         options: dict[str, Any] = {"store_history": request.store, "silent": request.silent}
         for name in self._extra:
             options[name] = getattr(request, name)
-        return options
-
-    # Plain cells.
-
-    def _run(self, request: Request) -> Any:
-        door.parent.set((request.message.serial, request.message))
-        return self.shell.run_cell(request.code, **self._options(request))
+        transformed = shell.transform_ahead(code)
+        if (
+            transformed is None
+            or not shell.runs_on_loop
+            or not shell.should_run_async(code, transformed_cell=transformed)
+        ):
+            return shell.run_cell(code, **options)
+        return shell.run_cell_async(code, transformed_cell=transformed, preprocessing_exc_tuple=None, **options)
 
     # Await cells.
 
-    def _start_async(self, request: Request) -> bool:
-        """Start the cell as a task, if IPython finds that it awaits something."""
-        shell = self.shell
-        transformed, problem = request.code, None
-        try:
-            transformed = self.call_user(request, self.context.run, self._transform, request)
-        except Exception:
-            problem = sys.exc_info()
-        if not shell.runs_on_loop or not shell.should_run_async(
-            request.code, transformed_cell=transformed, preprocessing_exc_tuple=problem
-        ):
-            return False
-        coroutine = shell.run_cell_async(
-            request.code, transformed_cell=transformed, preprocessing_exc_tuple=problem, **self._options(request)
-        )
+    def _start_async(self, request: Request, coroutine: Any) -> None:
         context = self.context.copy()
         context.run(door.parent.set, (request.message.serial, request.message))
         self.kernel.loop.start_cell(
@@ -142,24 +169,22 @@ class Executor:
             context,
             lambda task: door.call_ours(request.message.serial, self._async_ended, request, task, context),
         )
-        return True
-
-    def _transform(self, request: Request) -> str:
-        door.parent.set((request.message.serial, request.message))
-        return self.shell.transform_cell(request.code)
 
     def _async_ended(self, request: Request, task: Task[Any], context: Context) -> None:
-        error: BaseException | None = None
-        result: Any = None
+        outcome = Outcome()
         try:
-            result = task.result()
+            outcome.result = task.result()
         except BaseException as escaped:
-            error = escaped
+            outcome.error = escaped
         try:
-            self.call_user(request, context.run, self._after_async, request, result)
+            self.call_user(request, context.run, self._after_async, request, outcome.result)
         except BaseException as escaped:
-            error = escaped if error is None else error
-        self._finish(request, result, error)
+            if outcome.error is None:
+                outcome.error = escaped
+        try:
+            self._finish(request, outcome)
+        finally:
+            self.shell.end_cell()
 
     def _after_async(self, request: Request, result: Any) -> None:
         """What run_cell does after a plain cell."""
@@ -169,64 +194,76 @@ class Executor:
 
     # The reply.
 
-    def _finish(self, request: Request, result: Any, escaped: BaseException | None) -> None:
+    def _finish(self, request: Request, outcome: Outcome) -> None:
         shell = self.shell
-        error = self._error_of(result) if escaped is None else escaped
+        outcome.settle()
         if door.is_child():
-            leave_child(error)
-        self.checkup.look(error, request.code)
-        failure = self._failure(error, escaped is not None)
+            leave_child(outcome.error)
+        self.checkup.look(outcome.error, request.code)
+        plain = outcome.error is None and not (shell.format_failure or request.expressions)
+        if plain and not shell.payload_manager.read_payload():
+            # Nearly every reply is this one, and the encoder would cost a third of our share of a small cell.
+            content = b'{"status":"ok","execution_count":%d,"user_expressions":{},"payload":[]}'
+            answer = Answer(content % (shell.execution_count - 1))
+        else:
+            answer = self._conclude(request, outcome)
+        shell.end_cell()
+        self.checkup.report()
+        metadata = self._metadata(request, "error" if answer.failed else "ok")
+        abort = answer.failed and request.stop and not request.silent
+        self.kernel.before_reply()
+        reply(request.message, answer.content, failed=answer.failed, metadata=metadata, abort=abort)
+        if outcome.error is not None:
+            self._let_go(request, outcome)
+        self.kernel.after_cell()
+
+    def _conclude(self, request: Request, outcome: Outcome) -> Answer:
+        """What the reply says. Asking for it is user code."""
+        try:
+            answer: Answer = self.call_user(request, self.context.run, self._compose, request, outcome)
+        except BaseException as problem:
+            content = error_content(problem)
+            publish_error(request.message, content)
+            content |= {"execution_count": request.count, "user_expressions": {}, "payload": []}
+            answer = Answer(encode(content), failed=True)
+        if door.is_child():
+            leave_child(None)
+        return answer
+
+    def _let_go(self, request: Request, outcome: Outcome) -> None:
+        """Forget what the cell left: finalizers are user code."""
+        try:
+            self.call_user(request, outcome.clear)
+        except BaseException:  # Stop
+            return
+
+    def _compose(self, request: Request, outcome: Outcome) -> Answer:
+        shell = self.shell
+        failure = self._failure(outcome.error, outcome.escaped)
         expressions: dict[str, Any] = {}
         if failure is None and request.expressions:
             try:
-                expressions = self.call_user(request, self.context.run, shell.user_expressions, request.expressions)
+                expressions = shell.user_expressions(request.expressions)
             except BaseException as problem:
                 failure = self._failure(problem, True)
-            if door.is_child():
-                leave_child(None)
         payload = shell.payload_manager.read_payload()
-        shell.end_cell()
-        self.checkup.report()
-        count = shell.execution_count - 1
-        self.kernel.before_reply()
-        if failure is None and not expressions and not payload:
-            # Nearly every reply is this one, and the encoder would cost a third of our share of a small cell.
-            content = b'{"status":"ok","execution_count":%d,"user_expressions":{},"payload":[]}' % count
-            reply(request.message, content, metadata=self._metadata(request, "ok"))
-        else:
-            shell.payload_manager.clear_payload()
-            self._reply(request, count, failure, expressions, payload)
-        self.kernel.after_cell()
+        shell.payload_manager.clear_payload()
+        content: dict[str, Any] = {"status": "ok", "execution_count": shell.execution_count - 1}
+        content["user_expressions"], content["payload"] = expressions, payload
+        if failure is not None:
+            content |= {"status": "error", **failure.content()}
+            content["engine_info"] = {"engine_uuid": self.kernel.ident, "engine_id": -1, "method": "execute"}
+        try:
+            return Answer(encode(content), failed=failure is not None)
+        except (TypeError, ValueError) as problem:  # a payload that is no JSON
+            shown = error_content(problem)
+            publish_error(request.message, shown)
+            content |= {"payload": [], "user_expressions": {}, **shown}
+            return Answer(encode(content), failed=True)
 
     def _metadata(self, request: Request, status: str) -> bytes:
         text = '{"started":"%s","dependencies_met":true,"engine":"%s","status":"%s"}'
         return (text % (request.started, self.kernel.ident, status)).encode()
-
-    def _reply(
-        self, request: Request, count: int, failure: Shown | None, expressions: dict[str, Any], payload: list[Any]
-    ) -> None:
-        status = "ok" if failure is None else "error"
-        content: dict[str, Any] = {"status": status, "execution_count": count}
-        content["user_expressions"], content["payload"] = expressions, payload
-        if failure is not None:
-            content |= failure.content()
-            content["engine_info"] = {"engine_uuid": self.kernel.ident, "engine_id": -1, "method": "execute"}
-        metadata = self._metadata(request, status)
-        abort = failure is not None and request.stop and not request.silent
-        try:
-            reply(request.message, content, metadata=metadata, abort=abort)
-        except (TypeError, ValueError) as error:  # a payload that is no JSON
-            shown = error_content(error)
-            publish_error(request.message, shown)
-            content = {**content, "payload": [], "user_expressions": {}, **shown}
-            reply(request.message, content, metadata=self._metadata(request, "error"), abort=abort)
-
-    @staticmethod
-    def _error_of(result: Any) -> BaseException | None:
-        if result is None:
-            return None
-        error: BaseException | None = result.error_before_exec
-        return result.error_in_exec if error is None else error
 
     def _failure(self, error: BaseException | None, escaped: bool) -> Shown | None:
         """How the cell failed, None if it did not.

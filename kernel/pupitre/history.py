@@ -16,6 +16,7 @@ from IPython.core import history as ipython_history
 from traitlets import Bool, default
 
 from .parent import NOBODY
+from .unseen import unseen_methods
 from .wire import publish
 
 WRITE_AFTER = 1.0  # seconds of quiet after a cell
@@ -32,6 +33,7 @@ class HistoryUnavailable(Exception):
     """The database cannot be read now (locked), or not with these arguments."""
 
 
+@unseen_methods
 class HistoryManager(ipython_history.HistoryManager):
     """`get_ipython().history_manager`."""
 

@@ -14,6 +14,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
 
+from . import door
+from .unseen import unseen_methods
+
 _DEBUGGER = "IPython.core.debugger"
 _LOOKALIKE = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel")
 
@@ -26,7 +29,7 @@ def _adapt_comm(module: ModuleType) -> None:
 
         return Comm(*args, **kwargs)
 
-    module.create_comm = create_comm  # type: ignore[attr-defined]
+    module.create_comm = door.unseen(create_comm)  # type: ignore[attr-defined]
 
 
 def _adapt_pdb(module: ModuleType) -> None:
@@ -40,13 +43,22 @@ def _adapt_debugger(module: ModuleType) -> None:
     sys.modules["pdb"].Pdb = module.InterruptiblePdb  # type: ignore[attr-defined]
 
 
+def _adapt_anyio(module: ModuleType) -> None:
+    """anyio.run() asks whether a loop runs before it comes to asyncio.run(), which may be called where one does."""
+    from .otherloops import hide_loop_during
+
+    module.run = hide_loop_during(module.run)  # type: ignore[attr-defined]
+
+
 _ADAPT: dict[str, Callable[[ModuleType], None]] = {
     "comm": _adapt_comm,
     "pdb": _adapt_pdb,
     _DEBUGGER: _adapt_debugger,
+    "anyio._core._eventloop": _adapt_anyio,
 }
 
 
+@unseen_methods
 class _Adapting:
     """A loader that runs the real one and then the addition."""
 
@@ -68,6 +80,7 @@ class _Adapting:
         self._adapt(module)
 
 
+@unseen_methods
 class Finder:
     """Finds ipykernel, and wraps the loaders of the modules in _ADAPT."""
 

@@ -16,15 +16,17 @@ from traitlets.config.configurable import SingletonConfigurable
 
 from . import door, info, parent
 from .compat import Session, Socket, Thread, io_loop
-from .execute import Executor, leave_child
+from .execute import Executor, Outcome, leave_child
 from .history import WRITE_AFTER
 from .introspect import Introspection
+from .jsonout import encode
 from .loop import Loop
 from .parent import Parent
 from .pause import Pause
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
-from .wire import done, error_content, refuse, reply
+from .unseen import unseen_methods
+from .wire import done, error_content, name_of, refuse, reply
 
 Handler = Callable[[Any, Any, Any], Any]
 
@@ -34,6 +36,7 @@ LOG = logging.getLogger("pupitre")
 _UNUSED = "Accepted because configuration files have it; Pupitre has no use for it."
 
 
+@unseen_methods
 class IPythonKernel(SingletonConfigurable):
     """One per process. Everything runs in the main thread."""
 
@@ -161,8 +164,9 @@ class IPythonKernel(SingletonConfigurable):
     def call_user(self, message: Parent, function: Callable[..., Any], *args: Any) -> Any:
         """function(*args) as user code on behalf of `message`, but not as a cell."""
         try:
-            return door.call_user(
-                message.serial, 0, self.executor.context.run, self._in_context, message, function, args
+            run = self.executor.context.run
+            return self.loop.call_as_task(
+                door.call_user, message.serial, 0, run, self._in_context, message, function, args
             )
         finally:
             if door.is_child():
@@ -176,10 +180,10 @@ class IPythonKernel(SingletonConfigurable):
     def _look(self, answer: Callable[[Parent], dict[str, Any] | bytes], message: Parent) -> None:
         """Answer with what `answer` says.
 
-        Completers and reprs are user code: they may raise, hang and be interrupted.
+        Completers and reprs are user code, and so is what becomes JSON: they may raise, hang and be interrupted.
         """
         try:
-            content: dict[str, Any] | bytes = self.call_user(message, answer, message)
+            content: dict[str, Any] | bytes = self.call_user(message, lambda: encode(answer(message)))
         except BaseException as error:
             content = error_content(error)
         reply(message, content)
@@ -260,9 +264,10 @@ class IPythonKernel(SingletonConfigurable):
         """Run code as a cell would, without messages of its own; the content of an execute_reply."""
         result = self.shell.run_cell(code, store_history=store_history, silent=silent)
         count = self.shell.execution_count - 1
-        error = Executor._error_of(result)
-        if error is not None:
-            return {**error_content(error), "execution_count": count, "user_expressions": {}, "payload": []}
+        outcome = Outcome(result)
+        outcome.settle()
+        if outcome.error is not None:
+            return {**error_content(outcome.error), "execution_count": count, "user_expressions": {}, "payload": []}
         values = self.shell.user_expressions(user_expressions or {})
         return {"status": "ok", "execution_count": count, "user_expressions": values, "payload": []}
 
@@ -316,16 +321,22 @@ class IPythonKernel(SingletonConfigurable):
             self._comms = Comms(self)
         return self._comms
 
+    def _handle_comm(self, message: Parent) -> None:
+        try:
+            self.comms.handle(message)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.shell.showtraceback(tb_offset=0)
+
     @property
     def comm_manager(self) -> Any:
         return self.comms.manager
 
     def _comm(self, message: Parent) -> None:
         try:
-            self.call_user(message, self.comms.handle, message)
-        except KeyboardInterrupt:
-            pass
-        except BaseException:
-            self.shell.showtraceback()
+            self.call_user(message, self._handle_comm, message)
+        except BaseException as error:
+            LOG.debug("a comm message: %s", name_of(error))
         done(message.serial)
         self.rest_later()

@@ -9,10 +9,12 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from . import connect
+from .unseen import unseen_methods
 from .wire import publish
 
 
 @magics_class
+@unseen_methods
 class KernelMagics(Magics):
     """%edit %clear %less %more %man %connect_info %qtconsole %autosave."""
 

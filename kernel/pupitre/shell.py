@@ -32,7 +32,8 @@ from .magics import KernelMagics
 from .streams import OutStream
 from .tracebacks import CellTracebacks, cut_middle
 from .transform import RememberingTransformer
-from .wire import describe, publish
+from .unseen import hide_ours, skip_ours, unseen_methods
+from .wire import describe, do_not_ask, publish
 
 _ENVIRONMENT = {  # !git log, !ls: colours yes, pagers no
     "TERM": "xterm-color",
@@ -61,6 +62,7 @@ class Shown:
         return {"ename": self.ename, "evalue": self.evalue, "traceback": self.traceback}
 
 
+@unseen_methods
 class Configurables(list[Any]):
     """shell.configurables: who goes through them (%config) is to find the completer among them."""
 
@@ -73,6 +75,7 @@ class Configurables(list[Any]):
         return super().__iter__()
 
 
+@unseen_methods
 class ZMQInteractiveShell(InteractiveShell):
     """The shell of the kernel."""
 
@@ -109,7 +112,9 @@ class ZMQInteractiveShell(InteractiveShell):
         self.cell_running: str | None = None
         self.cell_stored = False  # whether it is in the history
         self.cell_transformed: str | None = None  # the running cell as Python, if it is not in the history
+        self._ahead: tuple[str, str, Exception | None] | None = None  # a cell, what it becomes, why it becomes nothing
         self.formatting_result = False
+        self._showing: BaseException | None = None
         self.last_shown: Shown | None = None
         self.showing_broke_off = False  # our showtraceback() began and did not come to show anything
         self.format_failure: Shown | None = None
@@ -218,15 +223,33 @@ class ZMQInteractiveShell(InteractiveShell):
         """Whether await cells are ours to run (not after %autoawait trio or the like)."""
         return self.loop_runner is _asyncio_runner and self.trio_runner is None
 
+    def transform_ahead(self, code: str) -> str | None:
+        """`code` as Python, None if a transformer raised. The next transform_cell(code) does the same without asking."""
+        self._ahead = (code, "", None)
+        try:
+            transformed: str = super().transform_cell(code)
+        except Exception as error:
+            self._ahead = (code, "", error)
+            return None
+        self._ahead = (code, transformed, None)
+        return transformed
+
     def begin_cell(self, code: str, stored: bool) -> None:
         """Forget the cell before; `code` is the source of this one, `stored` whether it enters the history."""
+        do_not_ask(None)
         self.cell_running, self.cell_stored, self.cell_transformed = code, stored, None
         self.last_shown = self.format_failure = None
         self.formatting_result = self.showing_broke_off = False
 
     def transform_cell(self, raw_cell: str) -> str:
         """`raw_cell` as Python, remembered for the displayhook: what IPython asks of a cell, it asks of this text."""
-        cell: str = super().transform_cell(raw_cell)
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] is not raw_cell:
+            cell: str = super().transform_cell(raw_cell)
+        elif ahead[2] is not None:
+            raise ahead[2]
+        else:
+            cell = ahead[1]
         if raw_cell is self.cell_running and not self.cell_stored:
             self.cell_transformed = cell
         return cell
@@ -287,13 +310,25 @@ class ZMQInteractiveShell(InteractiveShell):
         value = (exc_tuple or sys.exc_info())[1]
         # Who puts a function of their own into the place of ours (rich) shows errors themselves.
         self.showing_broke_off = "_showtraceback" not in self.__dict__
+        if isinstance(value, BaseException):
+            hide_ours(value)
+            exc_tuple = exc_tuple and (exc_tuple[0], value, skip_ours(exc_tuple[2]))
         self.frames_left_out = 0 if value is None else cut_middle(value)
         if _comes_from_group(value) and not kwargs.get("exception_only"):
             etype, value, traceback = self._get_exc_info(exc_tuple)
             lines = format_exception(etype, value, self._below_ipython(traceback))
             self._showtraceback(etype, value, "".join(lines).splitlines())
             return
+        self._showing = value
         super().showtraceback(exc_tuple, *args, **kwargs)
+        self._showing = None
+
+    def get_exception_only(self, exc_tuple: Any = None) -> str:
+        """showtraceback() calls this when it was interrupted: what it was showing is in the interrupt's context."""
+        if exc_tuple is None and self._showing is not None:
+            do_not_ask(self._showing)
+            return "KeyboardInterrupt"
+        return str(super().get_exception_only(exc_tuple))
 
     @staticmethod
     def _below_ipython(traceback: TracebackType | None) -> TracebackType | None:

@@ -18,6 +18,7 @@ from IPython.core.error import StdinNotImplementedError
 
 from . import door, parent
 from .jsonout import encode
+from .unseen import unseen_methods
 
 if TYPE_CHECKING:
     from .kernel import IPythonKernel
@@ -30,6 +31,7 @@ _real_getpass = getpass.getpass
 _newest: "list[Stdin]" = []
 
 
+@unseen_methods
 class Stdin:
     """Questions to the client. One at a time, from any thread."""
 
@@ -91,6 +93,7 @@ class Stdin:
 Ask = Callable[..., str]
 
 
+@door.unseen
 def input(prompt: object = "") -> str:
     """Ask the user of the notebook for a line of text. EOFError at the end of input."""
     return _newest[0].raw_input(prompt)

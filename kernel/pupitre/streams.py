@@ -13,6 +13,7 @@ from threading import local
 from typing import Any
 
 from . import door, parent
+from .unseen import unseen_methods
 from .wire import publish
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -20,6 +21,7 @@ Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
 _NAMES = {1: "stdout", 2: "stderr"}
 
 
+@unseen_methods
 class OutStream(door.Stream):
     """A text stream whose text appears under the running cell. Has no `.buffer`, as there are no bytes below it."""
 

@@ -11,20 +11,14 @@ from typing import Any
 
 from IPython.core.ultratb import AutoFormattedTB
 
+from .unseen import related, traceback_of
+
 KEPT = 500  # frames at each end
 
 
 def cut_middle(error: BaseException) -> int:
-    """Leave out the middle of deep tracebacks of `error` and its causes. The number of frames left out."""
-    cut, seen, waiting = 0, set(), [error]
-    while waiting:
-        here = waiting.pop()
-        if id(here) in seen:
-            continue
-        seen.add(id(here))
-        cut += _cut(here.__traceback__)
-        waiting += [cause for cause in (here.__cause__, here.__context__) if cause is not None]
-    return cut
+    """Leave out the middle of deep tracebacks of `error` and its relations. The number of frames left out."""
+    return sum(_cut(traceback_of(one)) for one in related(error))
 
 
 def _cut(traceback: TracebackType | None) -> int:

@@ -10,10 +10,13 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from .unseen import unseen_methods
+
 REMEMBERED = 128  # cells
 LENGTH_MAX = 10_000  # characters; longer cells take long to run anyway
 
 
+@unseen_methods
 class RememberingTransformer(TransformerManager):
     """IPython's TransformerManager with a memory."""
 

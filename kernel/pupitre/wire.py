@@ -37,14 +37,16 @@ def reply(
     message: parent.Parent,
     content: dict[str, Any] | bytes,
     *,
+    failed: bool = False,
     metadata: dict[str, Any] | bytes | None = None,
     abort: bool = False,
 ) -> None:
-    """The answer to `message`; its type is the request's with _reply. Content that is bytes is JSON with status ok.
+    """The answer to `message`; its type is the request's with _reply. Content that is bytes is JSON.
 
+    What is in a dict must be our own: making JSON of what is not runs user code. `failed`: bytes have status error.
     `abort`: what waits in the queue is to be aborted.
     """
-    failed = isinstance(content, dict) and content.get("status") == "error"
+    failed = failed or (isinstance(content, dict) and content.get("status") == "error")
     flags = door.STATUS_ERROR if failed else door.STATUS_OK
     if abort:
         flags |= door.ABORT_QUEUE
@@ -61,7 +63,11 @@ def done(serial: int) -> None:
 
 def error_content(error: BaseException, traceback: list[str] | None = None) -> dict[str, Any]:
     """The error content of a reply, for what is wrong with the request rather than with the user's code."""
-    return {"status": "error", "ename": type(error).__name__, "evalue": describe(error), "traceback": traceback or []}
+    return {"status": "error", "ename": name_of(error), "evalue": describe(error), "traceback": traceback or []}
+
+
+_name_of = type.__dict__["__name__"].__get__  # of a class, whatever its metaclass makes of it
+_mute: BaseException | None = None  # had to be interrupted when it was asked for its text
 
 
 def publish_error(message: parent.Parent, content: dict[str, Any]) -> None:
@@ -80,8 +86,29 @@ def refuse(message: parent.Parent, error: BaseException) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """str(error), whatever its __str__ does."""
+    """str(error), whatever its __str__ does: it is user code, and can be stopped."""
+    if error is _mute:
+        return _refusal(error, KeyboardInterrupt())
     try:
-        return str(error)
-    except Exception as problem:
-        return f"<{type(problem).__name__} while asking the {type(error).__name__} for its text>"
+        text: str = door.call_user(parent.current()[0], 0, str, error)
+        return text
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            do_not_ask(error)
+        return _refusal(error, problem)
+
+
+def do_not_ask(error: BaseException | None) -> None:
+    """`error` was interrupted when it was asked for its text: one Stop is enough. None: forget which that was."""
+    global _mute
+    _mute = error
+
+
+def _refusal(error: BaseException, problem: BaseException) -> str:
+    return f"<{_name_of(type(problem))} while asking the {_name_of(type(error))} for its text>"
+
+
+def name_of(error: BaseException) -> str:
+    """The name of its class."""
+    name: str = _name_of(type(error))
+    return name

@@ -11,9 +11,11 @@
 #include "base/fd.h"
 #include "ends.h"
 #include "fault.h"
+#include "fork.h"
 #include "lifeline.h"
 #include "nudge.h"
 #include "repair.h"
+#include "unseen.h"
 
 #define INSIST_MS 1000 /* a press this soon after the last one insists */
 #define INSIST_MAX 16  /* KeyboardInterrupts that one press may raise in a row */
@@ -24,6 +26,13 @@ static volatile sig_atomic_t insist; /* KeyboardInterrupts to raise after the ne
 static volatile sig_atomic_t raised; /* one was raised during this stay */
 static int streak;
 static long long last_press_ms;
+
+/* While ours that user code calls may not be cut in two: how deep, and whether an interrupt came meanwhile. */
+static int held;
+static bool held_one;
+
+static bool collector_was_on;  /* before our code took over */
+static bool tracing_suspended; /* by us */
 
 static pthread_t main_thread;
 static PyObject *py_default_handler; /* owned: our default_int_handler */
@@ -67,11 +76,8 @@ on_sigint(int signum)
 		count_press();
 		PyErr_SetInterruptEx(signum);
 		nudge_begin();
-	} else if (activity == STATE_WAITING) {
-		wake_loop();
 	} else if (pending.serial != 0) {
-		/* Between two steps of an await cell: it is raised at the next one. */
-		atomic_store(&state()->interrupt_serial, pending.serial);
+		wake_loop(); /* an await cell waits, or is between two of its steps: the loop cancels it */
 	}
 	errno = saved;
 }
@@ -83,6 +89,10 @@ default_int_handler(PyObject *py_module, PyObject *py_args)
 {
 	(void)py_module;
 	(void)py_args;
+	if (held > 0) {
+		held_one = true;
+		Py_RETURN_NONE;
+	}
 	raised = 1;
 	nudge_end();
 	if (insist > 0) {
@@ -151,9 +161,34 @@ interrupt_init(void)
 	return 0;
 }
 
-/* Before user code: SIGINT, its Python level, the signal mask and the fatal handlers as they were at start. */
+/* Whether SIGINT has a handler of the user's, in Python or none at all: 1, 0, or -1 with an exception. */
 static int
-put_signals_right(void)
+has_own_handler(void)
+{
+	PyObject *py_handler = PyObject_CallOneArg(py_getsignal, py_sigint);
+	if (py_handler == NULL)
+		return -1;
+	int own = py_handler != py_default_handler;
+	Py_DECREF(py_handler);
+	return own;
+}
+
+/* What a cell did with SIGINT ends with it. 0, or -1 with an exception. */
+static int
+put_handler_right(void)
+{
+	int own = has_own_handler();
+	if (own <= 0)
+		return own;
+	PyObject *py_result = PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
+	Py_XDECREF(py_result);
+	return py_result == NULL ? -1 : 0;
+}
+
+/* Before user code: SIGINT, the signal mask and the fatal handlers as they were at start; for a request also the Python level of
+ * SIGINT. While an await cell is pending that is the cell's, in its callbacks, too. */
+static int
+put_signals_right(uint32_t serial)
 {
 	sigset_t wanted;
 	sigemptyset(&wanted);
@@ -161,21 +196,31 @@ put_signals_right(void)
 	sigaddset(&wanted, LIFELINE_SIGNAL);
 	sigaddset(&wanted, NUDGE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
-	PyObject *py_handler = PyObject_CallOneArg(py_getsignal, py_sigint);
-	if (py_handler == NULL)
+	if (serial != 0 && pending.serial == 0 && put_handler_right() < 0)
 		return -1;
-	bool ours = py_handler == py_default_handler;
-	Py_DECREF(py_handler);
-	if (!ours) {
-		PyObject *py_result =
-			PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
-		if (py_result == NULL)
-			return -1;
-		Py_DECREF(py_result);
-	}
 	hold_handler();
 	fault_mend();
 	return 0;
+}
+
+/* Finalizers that the garbage collector finds and functions that trace are the user's: they have no turn while our code runs. */
+static void
+begin_ours(void)
+{
+	collector_was_on = PyGC_Disable() != 0;
+	PyThreadState_EnterTracing(PyThreadState_Get());
+	tracing_suspended = true;
+}
+
+static void
+end_ours(void)
+{
+	if (tracing_suspended)
+		PyThreadState_LeaveTracing(PyThreadState_Get());
+	tracing_suspended = false;
+	if (collector_was_on)
+		PyGC_Enable();
+	collector_was_on = false;
 }
 
 static struct activity
@@ -189,6 +234,10 @@ swap_activity(const struct activity *next)
 	atomic_store(&s->cell, next->cell);
 	if (next->activity != STATE_OURS)
 		before.activity = atomic_exchange(&s->activity, next->activity);
+	if (before.activity == STATE_USER && next->activity != STATE_USER)
+		begin_ours();
+	else if (before.activity != STATE_USER && next->activity == STATE_USER)
+		end_ours();
 	return before;
 }
 
@@ -209,13 +258,15 @@ drop_pending(void)
 	py_put_exception(py_error);
 }
 
+/* From user code back into user code an interrupt stays: the outer one is raised. */
 static void
 leave_user(const struct activity *before, bool thorough)
 {
 	swap_activity(before);
 	if (thorough)
 		hold_handler();
-	drop_pending();
+	if (before->activity != STATE_USER)
+		drop_pending();
 }
 
 /* Whether the front wanted this request interrupted before it got here. Only the first time. */
@@ -223,7 +274,22 @@ static bool
 take_early_interrupt(uint32_t serial)
 {
 	uint32_t expected = serial;
-	return serial != 0 && atomic_compare_exchange_strong(&state()->interrupt_serial, &expected, 0);
+	if (serial == 0 || atomic_load(&state()->interrupt_serial) != serial)
+		return false;
+	return atomic_compare_exchange_strong(&state()->interrupt_serial, &expected, 0);
+}
+
+/* Before user code of request `serial` is entered. True if it may not be: KeyboardInterrupt is set. A pending await cell is cancelled
+ * by the loop, where it waits. */
+static bool
+is_refused(uint32_t serial)
+{
+	if (take_early_interrupt(pending.serial))
+		wake_loop();
+	if (!take_early_interrupt(serial))
+		return false;
+	PyErr_SetNone(PyExc_KeyboardInterrupt);
+	return true;
 }
 
 struct activity
@@ -275,23 +341,21 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 	struct activity user = { .activity = STATE_USER };
 	if (count < 3)
 		return PyErr_Format(PyExc_TypeError, "call_user() takes at least 3 arguments (%zd given)", count);
-	if (!pthread_equal(pthread_self(), main_thread)) {
-		PyErr_SetString(PyExc_RuntimeError, "call_user() belongs to the main thread");
-		return NULL;
-	}
 	if (parse_place(py_args, &user) < 0)
 		return NULL;
+	if (!pthread_equal(pthread_self(), main_thread)) /* user code, all of it, and nobody interrupts it */
+		return PyObject_Vectorcall(py_args[2], py_args + 3, (size_t)(count - 3), NULL);
 	bool thorough = is_due(user.serial);
-	if (thorough && put_signals_right() < 0)
+	if (thorough && put_signals_right(user.serial) < 0)
 		return NULL;
 	raised = 0;
 	atomic_fetch_add(&state()->generation, 1);
 	struct activity before = swap_activity(&user);
 	PyObject *py_result = NULL;
-	if (take_early_interrupt(user.serial))
-		PyErr_SetNone(PyExc_KeyboardInterrupt);
-	else
+	if (!is_refused(user.serial))
 		py_result = PyObject_Vectorcall(py_args[2], py_args + 3, (size_t)(count - 3), NULL);
+	if (py_result == NULL)
+		unseen_clean();
 	leave_user(&before, thorough);
 	if (thorough)
 		repair_after_user();
@@ -299,20 +363,63 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 }
 
 PyObject *
-interrupt_waiting(PyObject *py_module, PyObject *py_begins)
+interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 {
 	(void)py_module;
-	int begins = PyObject_IsTrue(py_begins);
-	if (begins < 0)
-		return NULL;
-	bool waits = begins && pending.serial != 0;
+	if (count < 1)
+		return PyErr_Format(PyExc_TypeError, "wait() takes at least 1 argument (%zd given)", count);
+	struct state *s = state();
+	bool user = atomic_load(&s->activity) != STATE_OURS || !pthread_equal(pthread_self(), main_thread);
+	if (user)
+		return PyObject_Vectorcall(py_args[0], py_args + 1, (size_t)(count - 1), NULL);
+	if (fork_is_child())
+		fork_end_child(NULL);
 	struct activity next = { STATE_OURS, 0, 0 };
-	if (waits)
+	if (pending.serial != 0)
 		next = pending;
-	swap_activity(&next);
-	if (waits && take_early_interrupt(pending.serial))
+	bool on = collector_was_on;
+	if (on)
+		PyGC_Enable(); /* for the threads */
+	struct activity before = swap_activity(&next);
+	if (take_early_interrupt(pending.serial))
 		wake_loop();
-	Py_RETURN_NONE;
+	PyObject *py_result = PyObject_Vectorcall(py_args[0], py_args + 1, (size_t)(count - 1), NULL);
+	swap_activity(&before);
+	if (on)
+		collector_was_on = PyGC_Disable() != 0;
+	return py_result;
+}
+
+PyObject *
+interrupt_ring(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	int own = has_own_handler();
+	if (own <= 0)
+		return own < 0 ? NULL : Py_NewRef(Py_False);
+	struct activity user = { .activity = STATE_USER, .serial = pending.serial, .cell = pending.cell };
+	struct activity before = swap_activity(&user);
+	PyErr_SetInterruptEx(SIGINT);
+	int failure = PyErr_CheckSignals();
+	leave_user(&before, false);
+	return failure < 0 ? NULL : Py_NewRef(Py_True);
+}
+
+void
+interrupt_hold(void)
+{
+	if (pthread_equal(pthread_self(), main_thread))
+		held++;
+}
+
+void
+interrupt_release(void)
+{
+	if (!pthread_equal(pthread_self(), main_thread) || --held > 0 || !held_one)
+		return;
+	held_one = false;
+	PyErr_SetInterruptEx(SIGINT);
 }
 
 PyObject *

@@ -25,9 +25,15 @@ struct activity {
 struct activity interrupt_enter_ours(void);
 void interrupt_leave_ours(const struct activity *before);
 
+/* Between the two an interrupt of user code waits: it is raised after the last release. Any thread; only in the main one they do
+ * something. */
+void interrupt_hold(void);
+void interrupt_release(void);
+
 /* The methods of the module, see _pupitre.pyi. */
 PyObject *interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
-PyObject *interrupt_waiting(PyObject *py_module, PyObject *py_begins);
+PyObject *interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
+PyObject *interrupt_ring(PyObject *py_module, PyObject *py_unused);
 PyObject *interrupt_set_pending(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
 
 /* In a forked child: its only thread is the one that SIGINT belongs to. */

@@ -10,6 +10,7 @@
 #include "link.h"
 #include "repair.h"
 #include "stream.h"
+#include "unseen.h"
 
 #define FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
 
@@ -48,7 +49,8 @@ static PyMethodDef methods[] = {
 	{ "dispatch", dispatch_waiting_frames, METH_NOARGS, "dispatch()" },
 	{ "call_ours", FASTCALL(dispatch_call_ours), METH_FASTCALL, "call_ours(serial, func, /, *args)" },
 	{ "call_user", FASTCALL(interrupt_call_user), METH_FASTCALL, "call_user(serial, cell, func, /, *args)" },
-	{ "waiting", interrupt_waiting, METH_O, "waiting(begins, /)" },
+	{ "wait", FASTCALL(interrupt_wait), METH_FASTCALL, "wait(func, /, *args)" },
+	{ "ring", interrupt_ring, METH_NOARGS, "ring()" },
 	{ "set_pending", FASTCALL(interrupt_set_pending), METH_FASTCALL, "set_pending(serial, cell, /)" },
 	{ "set_parent", stream_set_parent, METH_O, "set_parent(parent, /)" },
 	{ "repair", repair_method, METH_O, "repair(everything, /)" },
@@ -92,7 +94,7 @@ make_module(void)
 	PyObject *py_module = PyModule_Create(&definition);
 	if (py_module == NULL)
 		return NULL;
-	if (add_constants(py_module) < 0 || stream_init(py_module) < 0)
+	if (add_constants(py_module) < 0 || stream_init(py_module) < 0 || unseen_init(py_module) < 0)
 		Py_CLEAR(py_module);
 	return py_module;
 }

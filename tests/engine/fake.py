@@ -6,6 +6,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -87,6 +88,7 @@ class Door(ModuleType):
         self.failed: Callable[..., Any] | None = None
         self.on_send: Callable[[Frame], None] | None = None
         self.entered: list[tuple[int, int]] = []
+        self.own_handler: Callable[..., Any] | None = None  # of a cell, for SIGINT
         self.interrupt_entries: dict[int, int] = {}  # serial: which entry into user code is interrupted
 
     # What the engine calls.
@@ -148,14 +150,28 @@ class Door(ModuleType):
         try:
             if serial in self.interrupt_entries:
                 self.interrupt_entries[serial] -= 1
-                if self.interrupt_entries[serial] == 0:
+                if self.interrupt_entries[serial] == 0 and serial == self.pending[0]:
+                    self.interrupt_wait()
+                elif self.interrupt_entries[serial] == 0:
                     raise KeyboardInterrupt
             return func(*args)
         finally:
             self.activity = saved
 
-    def waiting(self, begins: bool, /) -> None:
-        pass
+    def wait(self, func: Any, /, *args: Any) -> Any:
+        return func(*args)
+
+    def ring(self) -> bool:
+        if self.own_handler is None:
+            return False
+        self.call_user(*self.pending, self.own_handler, signal.SIGINT, None)
+        return True
+
+    @staticmethod
+    def unseen(function: Any, /) -> Any:
+        return function
+
+    held = unseen
 
     def set_pending(self, serial: int, cell: int, /) -> None:
         self.pending = (serial, cell)

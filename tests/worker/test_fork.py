@@ -48,7 +48,7 @@ def test_a_child_does_not_touch_the_state_page(front: Front) -> None:
 pid = os.fork()
 if pid == 0:
     _pupitre.call_user(99, 98, lambda: None)
-    _pupitre.waiting(True)
+    _pupitre.wait(int)
     os._exit(0)
 result = {WAIT}
 import time; time.sleep(60)

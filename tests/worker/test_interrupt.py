@@ -183,17 +183,21 @@ os.kill(os.getpid(), signal.SIGINT)
     assert front.word("activity") == OURS
 
 
-def test_call_user_belongs_to_the_main_thread(front: Front) -> None:
+def test_call_user_in_another_thread_is_a_plain_call(front: Front) -> None:
+    """Interrupts are the main thread's, and so is what the state page says."""
     code = """
 import threading
 seen = []
-def call():
-    try: _pupitre.call_user(1, 1, print)
-    except RuntimeError as error: seen.append(str(error))
-t = threading.Thread(target=call); t.start(); t.join()
-result = len(seen)
+t = threading.Thread(target=lambda: seen.append(_pupitre.call_user(99, 98, max, 1, 2))); t.start(); t.join()
+result = seen
+import time; time.sleep(60)
 """
-    assert front.run(code)["result"] == "1"
+    serial = front.ask(code)
+    front.wait_word("activity", USER)
+    assert front.word("serial") == serial and front.word("cell") != 98
+    front.interrupt()
+    assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
+    assert front.value("seen") == "[2]"
 
 
 def test_a_storm_loses_no_reply(front: Front) -> None:

@@ -121,9 +121,7 @@ def main(start: bytes) -> int:
     _pupitre.send(_pupitre.HELLO, 0, 0, [start])
     _pupitre.dispatch()
     while running:
-        _pupitre.waiting(True)
-        ready = [fd for fd, _ in epoll.poll()]
-        _pupitre.waiting(False)
+        ready = [fd for fd, _ in _pupitre.wait(epoll.poll)]
         if _pupitre.wake_fd in ready:
             woken()
         if _pupitre.link_fd in ready:
