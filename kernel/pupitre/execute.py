@@ -207,14 +207,13 @@ class Executor:
             answer = Answer(content % (shell.execution_count - 1))
         else:
             answer = self._conclude(request, outcome)
+            self._let_go(request, outcome)
         shell.end_cell()
         self.checkup.report()
         metadata = self._metadata(request, "error" if answer.failed else "ok")
         abort = answer.failed and request.stop and not request.silent
         self.kernel.before_reply()
         reply(request.message, answer.content, failed=answer.failed, metadata=metadata, abort=abort)
-        if outcome.error is not None:
-            self._let_go(request, outcome)
         self.kernel.after_cell()
 
     def _conclude(self, request: Request, outcome: Outcome) -> Answer:
@@ -238,6 +237,7 @@ class Executor:
             return
 
     def _compose(self, request: Request, outcome: Outcome) -> Answer:
+        door.parent.set((request.message.serial, request.message))
         shell = self.shell
         failure = self._failure(outcome.error, outcome.escaped)
         expressions: dict[str, Any] = {}

@@ -75,7 +75,7 @@ class _UserTimer(TimerHandle):
     """A timer whose callback is user code."""
 
     __slots__ = ()
-    _run, _run_for = _UserCode._run, _UserCode._run_for  # type: ignore[assignment]
+    _run, _run_for = _UserCode._run, _UserCode._run_for
 
 
 _UserCode.__name__ = _Step.__name__ = "Handle"  # as their repr has it

@@ -224,7 +224,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return self.loop_runner is _asyncio_runner and self.trio_runner is None
 
     def transform_ahead(self, code: str) -> str | None:
-        """`code` as Python, None if a transformer raised. The next transform_cell(code) does the same without asking."""
+        """`code` as Python, None if a transformer raised. The next transform_cell(code) does the same unasked."""
         self._ahead = (code, "", None)
         try:
             transformed: str = super().transform_cell(code)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from . import door
 
@@ -31,8 +31,8 @@ def unseen_methods(cls: Class) -> Class:
         elif isinstance(value, (staticmethod, classmethod)) and isinstance(value.__func__, FunctionType):
             setattr(cls, name, type(value)(door.unseen(value.__func__)))
         elif type(value) is property:
-            get, change, delete = (one and door.unseen(one) for one in (value.fget, value.fset, value.fdel))
-            setattr(cls, name, property(get, change, delete, value.__doc__))
+            accessors: Any = [one and door.unseen(one) for one in (value.fget, value.fset, value.fdel)]
+            setattr(cls, name, property(accessors[0], accessors[1], accessors[2], value.__doc__))
     return cls
 
 

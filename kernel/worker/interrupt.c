@@ -12,6 +12,7 @@
 #include "ends.h"
 #include "fault.h"
 #include "fork.h"
+#include "handlers.h"
 #include "lifeline.h"
 #include "nudge.h"
 #include "repair.h"
@@ -151,7 +152,8 @@ interrupt_init(void)
 	py_sigint = PyLong_FromLong(SIGINT);
 	PyObject *py_result = NULL;
 	if (py_default_handler != NULL && py_signal_function != NULL && py_getsignal != NULL && py_sigint != NULL &&
-	    PyObject_SetAttrString(py_module, "default_int_handler", py_default_handler) == 0)
+	    PyObject_SetAttrString(py_module, "default_int_handler", py_default_handler) == 0 &&
+	    handlers_init(py_module) == 0)
 		py_result = PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
 	Py_DECREF(py_module);
 	if (py_result == NULL)
@@ -362,6 +364,14 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 	return py_result;
 }
 
+/* Whether anybody else may want the garbage collector while we wait. */
+static bool
+has_threads(void)
+{
+	PyInterpreterState *interpreter = PyInterpreterState_Get();
+	return PyThreadState_Next(PyInterpreterState_ThreadHead(interpreter)) != NULL;
+}
+
 PyObject *
 interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 {
@@ -377,9 +387,9 @@ interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 	struct activity next = { STATE_OURS, 0, 0 };
 	if (pending.serial != 0)
 		next = pending;
-	bool on = collector_was_on;
+	bool on = collector_was_on && has_threads();
 	if (on)
-		PyGC_Enable(); /* for the threads */
+		PyGC_Enable();
 	struct activity before = swap_activity(&next);
 	if (take_early_interrupt(pending.serial))
 		wake_loop();
@@ -404,6 +414,32 @@ interrupt_ring(PyObject *py_module, PyObject *py_unused)
 	int failure = PyErr_CheckSignals();
 	leave_user(&before, false);
 	return failure < 0 ? NULL : Py_NewRef(Py_True);
+}
+
+PyObject *
+interrupt_run_handler(PyObject *py_handler, PyObject *const *py_args, Py_ssize_t count)
+{
+	if (atomic_load(&state()->activity) == STATE_USER || count < 1)
+		return PyObject_Vectorcall(py_handler, py_args, (size_t)count, NULL);
+	struct activity user = { .activity = STATE_USER, .serial = pending.serial, .cell = pending.cell };
+	struct activity before = swap_activity(&user);
+	PyObject *py_result = PyObject_CallFunctionObjArgs(py_handler, py_args[0], Py_None, NULL);
+	if (py_result == NULL && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+		PyErr_Clear(); /* Stop, which is for the cell, too */
+		if (pending.serial != 0)
+			wake_loop();
+	} else if (py_result == NULL) {
+		PyErr_WriteUnraisable(py_handler);
+	}
+	Py_XDECREF(py_result);
+	leave_user(&before, false);
+	Py_RETURN_NONE;
+}
+
+bool
+interrupt_is_default(PyObject *py_handler)
+{
+	return py_handler == py_default_handler;
 }
 
 void

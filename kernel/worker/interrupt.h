@@ -7,6 +7,7 @@
 #ifndef PUPITRE_WORKER_INTERRUPT_H
 #define PUPITRE_WORKER_INTERRUPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "compat.h"
@@ -29,6 +30,13 @@ void interrupt_leave_ours(const struct activity *before);
  * something. */
 void interrupt_hold(void);
 void interrupt_release(void);
+
+/* Run a handler of a signal that user code has set. Outside user code what it raises goes to sys.unraisablehook, and its frame is
+ * None. */
+PyObject *interrupt_run_handler(PyObject *py_handler, PyObject *const *py_args, Py_ssize_t count);
+
+/* Whether this is signal.default_int_handler. */
+bool interrupt_is_default(PyObject *py_handler);
 
 /* The methods of the module, see _pupitre.pyi. */
 PyObject *interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import zmq
@@ -28,6 +29,15 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 Content = dict[str, Any]
+
+
+def _package() -> str:
+    """How the path of a file of the kernel's package ends but for its name, in a traceback."""
+    found = find_spec("pupitre")
+    return "" if found is None or not found.origin else "/".join(found.origin.split("/")[-4:-1]) + "/"
+
+
+PACKAGE = _package()
 
 
 def block(text: str) -> str:
@@ -191,7 +201,8 @@ class Client:
 
     `dead` tells whether the kernel has ended; waiting then stops early. `trace` collects one line per message.
     `hwm`: how many messages libzmq may take off the wire while nobody calls receive; 0 = all.
-    Messages whose parent is another session's request are that client's business, not kept unless `all_sessions`.
+    `shows_inside`: outputs may name files of the kernel. Messages whose parent is another session's request are that
+    client's business, not kept unless `all_sessions`.
     """
 
     def __init__(
@@ -205,6 +216,7 @@ class Client:
         dead: Callable[[], bool] = lambda: False,
         all_sessions: bool = False,
         hwm: int = 0,
+        shows_inside: bool = False,
     ) -> None:
         self.connection = connection
         self.session = session or str(uuid.uuid4())
@@ -214,6 +226,7 @@ class Client:
         self.topic = topic
         self.hwm = hwm
         self.all_sessions = all_sessions
+        self.shows_inside = shows_inside
         self.inbox: list[Message] = []
         self.replies: dict[str, int] = {}
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -334,7 +347,14 @@ class Client:
             assert isinstance(header.get(name), str), f"{name} in {header}"
         assert DATE.fullmatch(header["date"]), header["date"]
         assert all(isinstance(part, dict) for part in (parent, metadata, content))
+        self.check_names(message)
         return message
+
+    def check_names(self, message: Message) -> None:
+        """No traceback that anybody sees, drawn by IPython or printed by Python, shows the inside of the kernel."""
+        said = [*message.content.get("traceback", ()), message.content["text"] if message.type == "stream" else ""]
+        inside = [text for text in said if PACKAGE and PACKAGE in text]
+        assert not inside or self.shows_inside, f"files of the kernel are named: {inside}"
 
     def receive(self, deadline: float = DEADLINE) -> bool:
         """Move what has arrived into the inbox, waiting for at least one message. False at the deadline, or when the
@@ -402,6 +422,15 @@ class Client:
 
     def recv_input_request(self, parent: str, deadline: float = DEADLINE) -> Message:
         return self.recv("stdin", "input_request", parent, deadline)
+
+    def recv_any(self, parent: str, deadline: float = DEADLINE) -> Message:
+        """The next message of iopub with this parent."""
+        return self.take(lambda m: m.channel == "iopub" and m.parent_id == parent, f"message of {parent}", deadline)
+
+    def recv_idle_of(self, parent: str, deadline: float = DEADLINE) -> None:
+        """Whatever comes before the idle of this request goes by."""
+        for _ in self.messages_until_idle(parent, deadline):
+            pass
 
     def recv_stream(self, parent: str, text: str, name: str = "stdout", deadline: float = DEADLINE) -> None:
         """This text, in however many messages. What follows it in the last one stays in the inbox."""

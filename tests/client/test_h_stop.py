@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stop, wherever user code runs: what the kernel calls of the user's can be interrupted like a cell, in one press."""
+
+import pytest
+from launch import Kernel
+from raw import Client, block, within
+from test_h_control import READY
+
+# `hang()`, and what calls it. One of each kind of thing that the kernel, or IPython for it, calls.
+HANG = block("""
+    import asyncio, gc, logging, signal, sys, time, warnings
+    from IPython.display import display
+    out = sys.stdout
+    def hang(*args, **kwargs):
+        if hangs and hangs.pop():
+            print('ready', file=out, flush=True)
+            while True: time.sleep(0.001)
+    hangs = [1]
+    shell = get_ipython()
+    class Slow:
+        def __repr__(self): hang(); return 'slow'
+        def __iter__(self): hang(); return iter(())
+        def __del__(self): hang()
+        def item(self): hang(); return 1
+    class Mute(Exception):
+        def __str__(self): hangs.append(1); hang()
+    class Meta(type):
+        @property
+        def __name__(cls): hang(); return 'name'
+    class Nameless(Exception, metaclass=Meta): pass
+""")
+CASES = {
+    "the text of an error": ("", "raise Mute"),
+    "the text of an error in an await cell": ("", "await asyncio.sleep(0)\nraise Mute"),
+    "the text of a cause": ("", "try: raise Mute\nexcept Mute: 1/0"),
+    "the name of an error": ("", "raise Nameless"),
+    "the text of an error in a user expression": ("", ""),
+    "a result": ("", "Slow()"),
+    "JSON of a payload": ("", "shell.payload_manager.write_payload({'source': 'x', 'data': Slow()})"),
+    "JSON of a display": ("", "display({'application/json': Slow()}, raw=True)"),
+    "an event": ("hangs.append(0)\nshell.events.register('post_run_cell', hang)", "1"),
+    "an event of an await cell": (
+        "hangs.append(0)\nshell.events.register('post_execute', hang)",
+        "await asyncio.sleep(0)",
+    ),
+    "a transformer": ("shell.input_transformers_cleanup.append(lambda lines: hang() or lines)", "1"),
+    "a transformer of an await cell": (
+        "shell.input_transformers_cleanup.append(lambda lines: hang() or lines)",
+        "await asyncio.sleep(0)",
+    ),
+    "a handler of exceptions": ("shell.set_custom_exc((KeyError,), hang)", "{}[1]"),
+    "a warning of the compiler": (
+        "warnings.showwarning = hang",
+        "warnings.simplefilter('always')\nawait asyncio.sleep(0)\n1 is 1",
+    ),
+    "a displayhook": ("", "sys.displayhook = hang\n1"),
+    "a stream": ("", "sys.stdout = type('S', (), {'write': hang, 'flush': hang})()\nsys.__stdout__\nprint(1)"),
+    "a callback's arguments": (
+        "",
+        "asyncio.get_running_loop().call_soon(lambda slow: 1 / 0, Slow())\nawait asyncio.sleep(60)",
+    ),
+    "the loop's handler of exceptions": (
+        "asyncio.get_running_loop().set_exception_handler(hang)",
+        "asyncio.get_running_loop().call_soon(lambda: 1 / 0)\nawait asyncio.sleep(60)",
+    ),
+    "a handler of logs": (
+        "logging.getLogger().addHandler(type('H', (logging.Handler,), {'emit': hang})())",
+        "asyncio.get_running_loop().call_soon(lambda: 1 / 0)\nawait asyncio.sleep(60)",
+    ),
+    "a signal's handler": (
+        "",
+        "asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hang)\n"
+        "signal.raise_signal(signal.SIGUSR1)\nawait asyncio.sleep(60)",
+    ),
+    "a signal's handler while the loop waits": (
+        "signal.signal(signal.SIGALRM, hang)",
+        "signal.setitimer(signal.ITIMER_REAL, 0.1)\nawait asyncio.sleep(60)",
+    ),
+    "a finalizer": ("", "slow = Slow()\ndel slow"),
+    "a finalizer of what escaped": (
+        "def raise_past(*args, **kwargs):\n    del shell.run_cell\n    slow = Slow()\n    raise SystemError\n"
+        "shell.run_cell = raise_past",
+        "0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_h_whatever_the_kernel_calls_can_be_stopped(fresh: Client, kernel: Kernel, name: str) -> None:
+    before, cell = CASES[name]
+    fresh.ok(f"{HANG}\n{before}")
+    expressions = {"slow": "Slow()"} if name == "the text of an error in a user expression" else {}
+    msg_id = fresh.execute(cell, stop_on_error=False, user_expressions=expressions)
+    fresh.recv_busy(msg_id)
+    seen = ""
+    while "ready" not in seen:
+        message = fresh.recv_any(msg_id)
+        seen += message.content.get("text", "")
+    with within(3, f"Stop in {name}"):
+        kernel.interrupt()
+        fresh.recv_reply(msg_id)
+    fresh.recv_idle_of(msg_id)
+    assert fresh.run("hangs = []; sys.stdout = out; 1 + 1", stop_on_error=False).status == "ok"
+
+
+# -- tasks that a cell awaits ---
+
+WORK = block("""
+    import asyncio, time
+    async def work(n):
+        if n == 2: print('ready', flush=True)
+        while True:
+            end = time.monotonic() + 0.02
+            while time.monotonic() < end: pass
+            await asyncio.sleep(0)
+    tasks = []
+    def start():
+        tasks[:] = [asyncio.ensure_future(work(n)) for n in range(3)]
+        return tasks
+    async def group():
+        async with asyncio.TaskGroup() as group:
+            tasks[:] = [group.create_task(work(n)) for n in range(3)]
+""")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "await asyncio.gather(*start())",
+        "await asyncio.gather(*start(), return_exceptions=True)",
+        "await group()",
+        "async def inner(): await asyncio.gather(*start())\nawait asyncio.gather(inner())",
+    ],
+)
+@pytest.mark.parametrize("what", ["computing", "waiting"])
+def test_h_stop_ends_every_task_that_the_cell_awaits(
+    client: Client, shared_kernel: Kernel, cell: str, what: str
+) -> None:
+    """Whichever of them was computing; as under asyncio.run, and at once."""
+    client.ok(WORK)
+    if what == "waiting":
+        client.ok("async def work(n):\n    if n == 2: print('ready', flush=True)\n    await asyncio.sleep(60)")
+    msg_id = client.begin(cell)
+    with within(3):
+        shared_kernel.interrupt()
+        result = client.collect(msg_id, begun=True)
+    if "return_exceptions" in cell and result.status == "ok":
+        assert "KeyboardInterrupt" in result.text or "CancelledError" in result.text
+    else:
+        assert result.content["ename"] in ("KeyboardInterrupt", "CancelledError", "BaseExceptionGroup")
+    client.ok("await asyncio.sleep(0)")
+    assert client.evaluate("[len(tasks), all(task.done() for task in tasks)]") == [3, True]
+
+
+@pytest.mark.parametrize("where", ["cell", "callback", "comm"])
+def test_h_stop_after_a_nested_wait(client: Client, shared_kernel: Kernel, where: str) -> None:
+    """What nest_asyncio does: the loop waits inside user code, which then goes on."""
+    client.ok(
+        block("""
+        import asyncio, time
+        def nested():
+            asyncio.get_running_loop()._selector.select(0.01)
+            print('ready', flush=True)
+            while True: time.sleep(0.001)
+        get_ipython().kernel.comm_manager.register_target('nested', lambda *_: nested())
+    """)
+    )
+    if where == "comm":
+        msg_id = client.send("comm_open", {"comm_id": "1", "target_name": "nested", "data": {}})
+        client.recv_busy(msg_id)
+        client.recv_stream(msg_id, "ready\n")
+        with within(2):
+            shared_kernel.interrupt()
+            assert client.recv_idle(msg_id)
+        client.drain()
+        return
+    code = "await asyncio.sleep(0)\nnested()"
+    if where == "callback":
+        code = "asyncio.get_running_loop().call_soon(nested)\nawait asyncio.sleep(60)"
+    msg_id = client.begin(code)
+    with within(2):
+        shared_kernel.interrupt()
+        assert client.collect(msg_id, begun=True).status == "error"
+
+
+# -- handlers of SIGINT ---
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        "asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)",
+        "signal.signal(signal.SIGINT, lambda *_: stop.set())",
+    ],
+)
+@pytest.mark.parametrize("what", ["waits", "computes", "has a task that computes"])
+def test_h_stop_calls_the_handler_of_an_await_cell(
+    client: Client, shared_kernel: Kernel, handle: str, what: str
+) -> None:
+    """A pasted server shuts down by itself. The cell after it is interrupted as ever."""
+    waits = {
+        "waits": "await stop.wait()",
+        "computes": "while not stop.is_set(): await asyncio.sleep(0)",
+        "has a task that computes": "await asyncio.gather(busy(), busy(), stop.wait())",
+    }
+    cell = block(f"""
+        import asyncio, signal
+        stop = asyncio.Event()
+        async def busy():
+            while not stop.is_set(): await asyncio.sleep(0)
+        {handle}
+        await asyncio.sleep(0.05)
+        print('ready', flush=True)
+        {waits[what]}
+        print('shut down')
+    """)
+    msg_id = client.begin(cell)
+    shared_kernel.interrupt()
+    result = client.collect(msg_id, begun=True)
+    assert result.status == "ok" and result.stdout == "shut down\n"
+    msg_id = client.begin(READY + "await asyncio.sleep(60)")
+    with within(2):
+        shared_kernel.interrupt()
+        assert client.collect(msg_id, begun=True).status == "error"
+
+
+def test_h_a_handler_that_raises_is_told_and_ends_the_cell(client: Client, shared_kernel: Kernel) -> None:
+    cell = (
+        "import asyncio, signal\nsignal.signal(signal.SIGINT, lambda *_: 1 / 0)\n" + READY + "await asyncio.sleep(60)"
+    )
+    msg_id = client.begin(cell)
+    shared_kernel.interrupt()
+    result = client.collect(msg_id, begun=True)
+    assert result.status == "error" and "ZeroDivisionError" in result.stderr + result.content["ename"]
+
+
+def test_h_ignored_in_an_await_cell(client: Client, shared_kernel: Kernel) -> None:
+    cell = (
+        "import asyncio, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + READY + "await asyncio.sleep(0.5)\n5"
+    )
+    msg_id = client.begin(cell)
+    shared_kernel.interrupt()
+    assert client.collect(msg_id, begun=True).text == "5"
+
+
+# -- the collector and tracers are the user's ---
+
+
+@pytest.mark.parametrize(
+    "on, off",
+    [
+        ("gc.callbacks.append(look); gc.set_threshold(1)", "gc.callbacks.clear(); gc.set_threshold(*threshold)"),
+        ("sys.setprofile(look)", "sys.setprofile(None)"),
+    ],
+)
+def test_h_nothing_of_the_users_runs_in_our_code(fresh: Client, on: str, off: str) -> None:
+    """The garbage collector has its turns, and tracers theirs, below a cell or a callback."""
+    fresh.ok(
+        block(f"""
+        import gc, sys
+        stacks = set()
+        def look(*_):
+            frame, names = sys._getframe(1), []
+            while frame is not None:
+                names.append(frame.f_code.co_name)
+                frame = frame.f_back
+            stacks.add(tuple(names))
+        threshold = gc.get_threshold()
+        {on}
+    """)
+    )
+    for n in range(3):
+        fresh.ok(f"1 + {n}", deadline=30, user_expressions={"n": "1"})
+        fresh.request("comm_info_request")
+    fresh.ok(off, deadline=30)
+    stacks = fresh.evaluate("[list(names) for names in stacks]")
+    ours = [names for names in stacks if not {"_run", "_in_context", "_compose"} & set(names)]
+    assert stacks and not ours, ours
