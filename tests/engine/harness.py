@@ -155,6 +155,8 @@ class Engine:
                     self.loop.run_forever()
                 except KeyboardInterrupt:
                     self.loop._after_interrupt()
+                except SystemExit:  # of a background task; serve() goes on, too
+                    continue
         late.cancel()
         door.on_send = None
         assert done, "no answer"
