@@ -117,6 +117,16 @@ def test_i_late_answer_does_not_satisfy_the_next_question(client: Client, shared
     assert client.collect(msg_id).text == "'right'"
 
 
+def test_i_late_answer_does_not_satisfy_a_question_that_is_open(client: Client, shared_kernel: Kernel) -> None:
+    msg_id, first = ask(client, "input('one')")
+    shared_kernel.interrupt()
+    assert client.collect(msg_id).content["ename"] == "KeyboardInterrupt"
+    msg_id, second = ask(client, "input('two')")
+    client.answer("late", first)
+    client.answer("right", second)
+    assert client.collect(msg_id).text == "'right'"
+
+
 def test_i_answer_before_the_question_is_stale(client: Client) -> None:
     msg_id, request = ask(client, "input('one')")
     for value in ("first", "second", "third"):

@@ -261,6 +261,8 @@ class Ledger:
         if inputs:
             self.demand(e.inside.index(inputs[0]) == 0 or own[0] is inputs[0], "something before execute_input", e)
             self.demand(inputs[0].content["code"] == cell.code, "not the code that was sent", e)
+        errors = [m for m in own if m.type == "error"]
+        self.demand(bool(errors) or not e.was_stopped, "stopped, and nothing on iopub says so", e)
         if self.may_be_stopped(e):
             return
         self.demand(not cell.needs_stop, "ended without Stop", e)

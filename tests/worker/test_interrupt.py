@@ -53,6 +53,12 @@ def test_what_is_pending_when_user_code_ends_is_forgotten(front: Front) -> None:
         assert front.run("result = 1")["status"] == "ok"
 
 
+def test_an_interrupt_in_the_last_moment_of_user_code_is_forgotten(front: Front) -> None:
+    """A C function gets the signal and returns: Python has not looked for signals when user code is left."""
+    code = "import ctypes; _pupitre.call_user(7, 7, ctypes.CDLL(None)['raise'], signal.SIGINT); result = 'whole'"
+    assert front.run(code, "ours")["result"] == "'whole'"
+
+
 def test_an_interrupt_asked_for_before_user_code_begins(front: Front) -> None:
     front.set_word("interrupt_serial", 1)
     assert front.run("result = 1")["ename"] == "KeyboardInterrupt"
