@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from traceback import format_exception
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -154,10 +154,20 @@ class ZMQInteractiveShell(InteractiveShell):
         self.starting_dir, self.home_dir = os.getcwd(), get_home_dir()
         self.logger.home_dir = self.home_dir
         self._db = None
+        self._renew_help()
         self.history_manager.move_in()
         session = os.environ.get("JPY_SESSION_NAME")
         if session:
             self.user_ns["__session__"] = self.user_ns_hidden["__session__"] = session
+
+    def _renew_help(self) -> None:
+        """The help of magics with a parser, which is as wide as COLUMNS said when they were imported."""
+        if "COLUMNS" not in os.environ:
+            return
+        magics = [magic for kind in self.magics_manager.magics.values() for magic in kind.values()]
+        for magic in magics:
+            if isinstance(magic, MethodType) and hasattr(magic, "parser"):
+                magic.__func__.__doc__ = magic.parser.format_help()
 
     def init_history(self) -> None:
         self.history_manager = HistoryManager(shell=self, parent=self)

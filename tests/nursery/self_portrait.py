@@ -392,6 +392,7 @@ def _ipython(look):
     look("hidden names", lambda: sorted(shell.user_ns_hidden))
     look("In and Out", lambda: [len(shell.user_ns["In"]), dict(shell.user_ns["Out"]), shell.user_ns["_ih"][0]])
     look("magics", lambda: {kind: sorted(found) for kind, found in shell.magics_manager.lsmagic().items()})
+    look("width of magics' help", lambda: shell.find_line_magic("capture").__doc__)
     look("aliases", lambda: _plain(shell.alias_manager.aliases))
     look("extensions", lambda: sorted(shell.extension_manager.loaded))
     look("formatters on", lambda: {str(mime): f.enabled for mime, f in _formatters(shell)})

@@ -175,6 +175,10 @@ def warnings_on(home: Path) -> Options:
     }
 
 
+def narrow_terminal(home: Path) -> Options:
+    return {"env": {"COLUMNS": "44"}}
+
+
 def odd_environment(home: Path) -> Options:
     return {
         "env": {
@@ -243,7 +247,7 @@ ANYBODY: list[Callable[[Path], Options]] = [
     plain, buffered, stream_encoding, python_path, time_zone, language, no_language, umask, nice, limits,
     address_space, affinity, idle_class, out_of_memory_score, core_filter, ipython_directory, configuration,
     startup_file, python_startup, options_of_ipython, directories, matplotlib_directory, warnings_on,
-    odd_environment, no_home, virtual_signals, leaked_descriptors, locked_memory, timer_slack, quiet_front, user_site,
+    narrow_terminal, odd_environment, no_home, virtual_signals, leaked_descriptors, locked_memory, timer_slack, quiet_front, user_site,
 ]  # fmt: skip
 SOMEBODY: list[Callable[[Path], Options]] = [
     plain, umask, nice, limits, affinity, idle_class, out_of_memory_score, core_filter, configuration,

@@ -160,7 +160,12 @@ def test_packages_first_cell_is_number_one(nursery: Nursery, start: Start) -> No
 def test_packages_show_what_they_showed(nursery: Nursery, start: Start) -> None:
     """The same text and pictures as a cold kernel's, cell by cell."""
     cells = [
-        "import numpy as np, pandas as pd; np.float64(1.5), np.arange(3)",
+        "import builtins; print(sorted(builtins.__dict__))",
+        "%matplotlib --list",
+        "import numpy as np, pandas as pd\n%precision 4",
+        "np.float64(1/3), [np.float64(1/3), 1/3]",
+        "%precision",
+        "np.float64(1.5), np.arange(3)",
         "np.float64(1.5)",
         "pd.DataFrame({'a': [1.5, 2], 'b': ['x', None]})",
         "pd.Series([1, 2]).describe()",

@@ -191,6 +191,11 @@ def _cells_of(notebook: str) -> list[str]:
 def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
     """The shell as it was made: an empty namespace, execution count 1, no figures, no file that stays open."""
     shell = app.shell
+    # IPython makes this at first use, by what was imported until then.
+    shell.display_formatter.formatters["text/plain"]._trait_values.pop("type_printers", None)
+    backends = sys.modules.get("matplotlib.backends.registry")
+    if backends is not None:
+        backends.backend_registry.__init__()  # as when it was imported: %matplotlib --list shows what was used
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
         fonts = sys.modules["matplotlib.font_manager"]
