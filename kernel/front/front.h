@@ -106,6 +106,8 @@ bool control_serve(struct front *f, struct request *r);
 
 /* relay.c: read the link and the ring, in order. Called when either may have something; `rung`: the bell has. */
 void relay_read(struct front *f, bool rung);
+/* Read the pipes, and what was printed before. */
+void relay_read_pipes(struct front *f);
 /* Whether frames that were read off the link can be handled now: no descriptor tells of them any more. */
 bool relay_has_work(const struct front *f);
 /* As relay_read, but to the very end of what a dead worker left, pipes included. */

@@ -15,7 +15,6 @@
 #include "front/front.h"
 #include "protocol/limits.h"
 
-#define PIPE_BYTES_AT_ONCE ((size_t)256 * 1024)
 #define CONTROL_AT_ONCE 64
 #define SUBSCRIPTIONS_AT_ONCE 64
 
@@ -246,7 +245,7 @@ serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
 		worker_flush(&f->worker);
 	relay_read(f, fds[WATCH_BELL].ready);
 	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))
-		streams_read_pipes(f, PIPE_BYTES_AT_ONCE);
+		relay_read_pipes(f);
 	if (fds[WATCH_CHILD].ready)
 		on_end(f);
 }

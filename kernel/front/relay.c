@@ -20,6 +20,7 @@
 #define FRAMES_AT_ONCE 512 /* in one turn of the loop, so that a worker that floods the link is still interrupted */
 #define FILLS_AT_ONCE 64
 #define DRAIN_MS 500 /* for what a dead worker left; a descendant may still hold its end and go on writing */
+#define RING_LOOKS 4
 #define RING_RECORDS_MAX (RING_SIZE / sizeof(struct ring_record))
 #define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
 #define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
@@ -47,6 +48,17 @@ part_type(const struct frame *frame, uint32_t i, char ret[64], struct err *e)
 	return 0;
 }
 
+/* A record of the ring that says how much of the pipes' text comes before what follows. */
+static void
+read_pipes_of(struct front *f, const char *content, size_t size)
+{
+	struct ring_pipes pipes;
+	if (size != sizeof pipes)
+		return;
+	memcpy(&pipes, content, sizeof pipes);
+	streams_read_pipes_until(f, pipes.written);
+}
+
 static void
 take_ring(struct front *f, uint64_t position, struct err *e)
 {
@@ -56,6 +68,10 @@ take_ring(struct front *f, uint64_t position, struct err *e)
 	for (size_t i = 0; i < RING_RECORDS_MAX && ring_taken(f->worker.shared) < position; i++) {
 		if (ring_take(f->worker.shared, &record, text, e) <= 0)
 			break;
+		if (record.stream == RING_PIPES) {
+			read_pipes_of(f, text, record.size);
+			continue;
+		}
 		streams_add(f, record.stream == STREAM_STDERR ? STREAM_STDERR : STREAM_STDOUT, record.serial, text,
 			    record.size);
 	}
@@ -291,6 +307,23 @@ relay_read(struct front *f, bool rung)
 		take_ring(f, position, &e);
 	if (err_is_set(&e))
 		distrust(f, &e);
+}
+
+void
+relay_read_pipes(struct front *f)
+{
+	uint64_t written[2];
+	streams_measure_pipes(f, written);
+	/* Text that is in the ring by now may have been made before some of it, and says so. Once the ring is empty all of what was
+	 * measured comes before whatever follows. A worker that prints without end looks at the pipes itself. */
+	for (int i = 0; i < RING_LOOKS && ring_position(f->worker.shared) != ring_taken(f->worker.shared); i++) {
+		relay_read(f, false);
+		streams_measure_pipes(f, written);
+	}
+	if (output_is_full(&f->output) || ring_position(f->worker.shared) != ring_taken(f->worker.shared))
+		return;
+	streams_read_pipes_until(f, written);
+	streams_close_ended(f);
 }
 
 void

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -14,6 +15,7 @@
 
 #define TEE_SIZE 4096u /* PIPE_BUF: a write of this much to a writable pipe does not block */
 #define KEEP_SIZE ((size_t)16 * 1024)
+#define PIPE_HOLDS_MAX ((uint64_t)1 << 20) /* bytes: what anybody may make of a pipe, unless root did */
 
 static const char *const stream_names[] = { [STREAM_STDOUT] = "stdout", [STREAM_STDERR] = "stderr" };
 
@@ -35,6 +37,7 @@ void
 streams_change_pipes(struct streams *s)
 {
 	s->partial_size[0] = s->partial_size[1] = 0;
+	s->pipe_read[0] = s->pipe_read[1] = 0;
 	s->tail_size = 0;
 }
 
@@ -207,15 +210,30 @@ keep_tail(struct streams *s, const char *text, size_t size)
 	s->tail_size = kept + size;
 }
 
-/* Read a pipe once; `i` is 0 for stdout, 1 for stderr. Bytes read, 0 when there was nothing. */
+/* read(), counted, so that the worker can tell what ever came by the pipe. */
+static ssize_t
+read_counted(struct front *f, int i, char *bytes, size_t size)
+{
+	struct streams *s = &f->streams;
+	struct ring *ring = &f->worker.shared->ring;
+	atomic_store(&ring->pipe_turn, ++s->pipe_turn);
+	ssize_t n = read(f->worker.pipes[i], bytes, size);
+	if (n > 0)
+		s->pipe_read[i] += (uint64_t)n;
+	atomic_store(&ring->pipe_read[i], s->pipe_read[i]);
+	atomic_store(&ring->pipe_turn, ++s->pipe_turn);
+	return n;
+}
+
+/* Read a pipe once, at most `limit` bytes; `i` is 0 for stdout, 1 for stderr. Bytes read, 0 when there was nothing. */
 static size_t
-read_pipe(struct front *f, int i)
+read_pipe(struct front *f, int i, size_t limit)
 {
 	struct streams *s = &f->streams;
 	char bytes[8192];
-	size_t had = s->partial_size[i];
+	size_t had = s->partial_size[i], room = sizeof bytes - had;
 	memcpy(bytes, s->partial[i], had);
-	ssize_t n = read(f->worker.pipes[i], bytes + had, sizeof bytes - had);
+	ssize_t n = read_counted(f, i, bytes + had, limit < room ? limit : room);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		fd_close(&f->worker.pipes[i]);
 	if (n <= 0)
@@ -237,10 +255,45 @@ streams_read_pipes(struct front *f, size_t limit)
 	for (int i = 0; i < 2; i++) {
 		size_t taken = 0;
 		while (f->worker.pipes[i] >= 0 && taken < limit) {
-			size_t n = read_pipe(f, i);
+			size_t n = read_pipe(f, i, limit - taken);
 			if (n == 0)
 				break;
 			taken += n;
 		}
+	}
+}
+
+void
+streams_read_pipes_until(struct front *f, const uint64_t written[2])
+{
+	const struct streams *s = &f->streams;
+	for (int i = 0; i < 2; i++) {
+		uint64_t most = s->pipe_read[i] + PIPE_HOLDS_MAX;
+		uint64_t end = written[i] < most ? written[i] : most;
+		while (f->worker.pipes[i] >= 0 && s->pipe_read[i] < end) {
+			if (read_pipe(f, i, end - s->pipe_read[i]) == 0)
+				break;
+		}
+	}
+}
+
+void
+streams_close_ended(struct front *f)
+{
+	for (int i = 0; i < 2; i++) {
+		struct pollfd p = { .fd = f->worker.pipes[i], .events = POLLIN };
+		if (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) == 0)
+			fd_close(&f->worker.pipes[i]);
+	}
+}
+
+void
+streams_measure_pipes(const struct front *f, uint64_t ret_written[2])
+{
+	for (int i = 0; i < 2; i++) {
+		int waiting = 0;
+		if (f->worker.pipes[i] < 0 || ioctl(f->worker.pipes[i], FIONREAD, &waiting) < 0 || waiting < 0)
+			waiting = 0;
+		ret_written[i] = f->streams.pipe_read[i] + (uint64_t)waiting;
 	}
 }

@@ -35,7 +35,9 @@ struct streams {
 	long long sent_ms;    /* when a window of text ended last */
 	uint32_t cell_serial; /* the request that cell_bytes counts for */
 	uint64_t cell_bytes;
-	uint64_t left_out;  /* bytes not sent and not yet mentioned */
+	uint64_t left_out;     /* bytes not sent and not yet mentioned */
+	uint64_t pipe_read[2]; /* bytes ever read from the pipes; a copy is in shared memory */
+	uint32_t pipe_turn;
 	char partial[2][4]; /* unfinished characters at the end of the pipes */
 	size_t partial_size[2];
 	char tail[STREAMS_TAIL_SIZE];
@@ -50,6 +52,15 @@ void streams_add(struct front *f, enum stream stream, uint32_t serial, const cha
 
 /* Read what waits in the pipes, at most `limit` bytes each. The text belongs to the active or latest request. */
 void streams_read_pipes(struct front *f, size_t limit);
+
+/* Read each pipe until `written` bytes ever came by it, or it is empty. What the worker says of them need not be true. */
+void streams_read_pipes_until(struct front *f, const uint64_t written[2]);
+
+/* Let go of pipes that are empty and that nobody can write to any more. */
+void streams_close_ended(struct front *f);
+
+/* How many bytes have come by each pipe so far, those included that wait. */
+void streams_measure_pipes(const struct front *f, uint64_t ret_written[2]);
 
 /* Other pipes are read from now on. */
 void streams_change_pipes(struct streams *s);

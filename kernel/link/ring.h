@@ -6,6 +6,9 @@
  * ring makes the producer wait on a futex. Text written before a SIGKILL still arrives.
  * The consumer trusts nothing it reads here: a record that does not add up is ERR_INVALID.
  *
+ * Text of C and of child processes comes by the pipes on descriptors 1 and 2 instead. A record of stream RING_PIPES says how much of it was
+ * made before what follows in the ring (docs/decisions/014).
+ *
  * Lives behind the state page in the memfd:  struct state | struct ring | data[RING_SIZE].
  */
 #ifndef PUPITRE_LINK_RING_H
@@ -22,10 +25,16 @@
 #define RING_SIZE ((size_t)64 * 1024)     /* bytes of data, a power of two */
 #define RING_TEXT_MAX ((size_t)16 * 1024) /* bytes of text in one record; longer writes are split */
 
+#define RING_PIPES 3u /* stream of a record that holds a struct ring_pipes, not text */
+
 struct ring_record {
 	uint32_t size;   /* bytes of text that follow, <= RING_TEXT_MAX */
 	uint32_t serial; /* request the text belongs to; 0 = none */
-	uint32_t stream; /* 1 = stdout, 2 = stderr */
+	uint32_t stream; /* 1 = stdout, 2 = stderr, or RING_PIPES */
+};
+
+struct ring_pipes {
+	uint64_t written[2]; /* bytes ever written to the pipes on descriptors 1 and 2 */
 };
 
 struct ring {
@@ -35,6 +44,8 @@ struct ring {
 		bell_at;             /* consumer: ring the bell when at least this many bytes wait; 0 = never */
 	_Atomic uint32_t waiting;    /* producer: sleeps on room_futex */
 	_Atomic uint32_t room_futex; /* consumer: counts up when it has made room */
+	_Alignas(64) _Atomic uint64_t pipe_read[2]; /* consumer: bytes ever read from the pipes */
+	_Atomic uint32_t pipe_turn; /* consumer: counts up before and after it reads one: odd while it does */
 };
 
 /* What the memfd holds. */

@@ -13,6 +13,7 @@
 #include "ends.h"
 #include "fork.h"
 #include "requests.h"
+#include "stream.h"
 
 #define SLICE_MS 50 /* how long a wait that signals may end goes on before it looks for one */
 
@@ -147,6 +148,9 @@ link_send(const struct frame_header *header, const struct frame_part *parts, siz
 	bool closes = header->type == FRAME_REPLY || header->type == FRAME_DONE;
 	if (closes && !requests_is_open(header->serial))
 		return 0;
+	bool shows = header->type == FRAME_PUBLISH || header->type == FRAME_INPUT_REQUEST;
+	if (shows && stream_mark_pipes() < 0)
+		return -1;
 	struct frame_header stamped = *header;
 	stamped.ring_position = ring_position(ends_get()->shared);
 	BUF_AUTO head = BUF_INIT;

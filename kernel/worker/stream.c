@@ -9,6 +9,7 @@
 #include "ends.h"
 #include "fork.h"
 #include "link/frame.h"
+#include "pipes.h"
 #include "requests.h"
 
 #define SLICE_MS 50
@@ -58,6 +59,17 @@ put_record(const struct ring_record *record, const char *text)
 	return 0;
 }
 
+int
+stream_mark_pipes(void)
+{
+	const struct shared *shared = ends_get()->shared;
+	struct ring_pipes pipes;
+	if (!pipes_may_look(shared) || !ends_connected() || !pipes_have_more(shared, &pipes))
+		return 0;
+	struct ring_record record = { .size = sizeof pipes, .stream = RING_PIPES };
+	return put_record(&record, (const char *)&pipes);
+}
+
 /* How much of `size` bytes of UTF-8 goes into one record: whole characters. */
 static size_t
 piece_size(const char *text, size_t size)
@@ -75,6 +87,8 @@ put_bytes(uint32_t number, uint32_t serial, const char *text, size_t size)
 {
 	if (fork_is_child())
 		return fork_write(number, text, size);
+	if (stream_mark_pipes() < 0)
+		return -1;
 	while (size > 0 && ends_connected()) {
 		size_t n = piece_size(text, size);
 		struct ring_record record = { .size = (uint32_t)n, .serial = serial, .stream = number };

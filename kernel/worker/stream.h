@@ -11,6 +11,10 @@
 /* Add Stream and the context variable `parent` to the module. 0, or -1 with an exception. */
 int stream_init(PyObject *py_module);
 
+/* Say in the ring, if it can be told and is news, how much was written to the pipes until now: it comes before what follows. 0, or -1
+ * with an exception. */
+int stream_mark_pipes(void);
+
 /* The method set_parent. */
 PyObject *stream_set_parent(PyObject *py_module, PyObject *py_parent);
 

@@ -25,6 +25,36 @@ def test_k_stdout_and_stderr_keep_their_order(client: Client) -> None:
     assert result.stderr == "".join(f"e {n}\n" for n in range(5))
 
 
+OTHERS = {
+    "os.write": "os.write(1, b'other %d\\n' % n)",
+    "C": "libc.puts(b'other %d' % n); libc.fflush(None)",
+    "a program": "subprocess.run(['echo', 'other', str(n)])",
+    "a fork": "if os.fork() == 0: print('other', n); os._exit(0)\n    os.wait()",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_k_print_and_text_of_others_in_the_order_in_which_they_were_made(client: Client, other: str) -> None:
+    count = 20 if other in ("a program", "a fork") else 200
+    code = f"import ctypes, os, subprocess\nlibc = ctypes.CDLL(None)\nfor n in range({count}):\n    "
+    expected = "".join(f"own {n}\nother {n}\n" for n in range(count))
+    assert client.ok(f"{code}print('own', n)\n    {OTHERS[other]}").stdout == expected
+    expected = "".join(f"other {n}\nown {n}\n" for n in range(count))
+    assert client.ok(f"{code}{OTHERS[other]}\n    print('own', n)").stdout == expected
+
+
+def test_k_displays_and_text_of_c_in_the_order_in_which_they_were_made(client: Client) -> None:
+    result = client.ok("import os\nfor n in range(100): os.write(2, b'c\\n'); display(n)")
+    assert result.types() == ["execute_input", *["stderr", "display_data"] * 100]
+    assert result.stderr == "c\n" * 100
+
+
+def test_k_text_of_c_among_many_prints_is_all_there(client: Client) -> None:
+    """Where looking at the pipes for each print would cost too much, only the place is not exact."""
+    result = client.ok("import os\nfor n in range(10_000):\n    print('p')\n    if n % 100 == 0: os.write(1, b'c\\n')")
+    assert sorted(result.stdout) == sorted("p\n" * 10_000 + "c\n" * 100)
+
+
 def test_k_writes_are_joined(client: Client) -> None:
     """Many small writes make few messages."""
     result = client.ok("for n in range(1000): print(n, end=' ')")
