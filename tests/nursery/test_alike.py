@@ -247,7 +247,8 @@ ANYBODY: list[Callable[[Path], Options]] = [
     plain, buffered, stream_encoding, python_path, time_zone, language, no_language, umask, nice, limits,
     address_space, affinity, idle_class, out_of_memory_score, core_filter, ipython_directory, configuration,
     startup_file, python_startup, options_of_ipython, directories, matplotlib_directory, warnings_on,
-    narrow_terminal, odd_environment, no_home, virtual_signals, leaked_descriptors, locked_memory, timer_slack, quiet_front, user_site,
+    narrow_terminal, odd_environment, no_home, virtual_signals, leaked_descriptors, locked_memory, timer_slack,
+    quiet_front, user_site,
 ]  # fmt: skip
 SOMEBODY: list[Callable[[Path], Options]] = [
     plain, umask, nice, limits, affinity, idle_class, out_of_memory_score, core_filter, configuration,
