@@ -13,8 +13,6 @@
 
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
 #define DRAIN_MS 50
-#define REST_MS 1000   /* for answers at the kernel's end, however much a stranger sends */
-#define QUIET_MS 20    /* without a message: that was all */
 #define PARTS_USUAL 16 /* of a request that needs no list of its own */
 #define ABORTED "{\"status\": \"aborted\"}"
 #define STOPPED "KernelStopped" /* ename of what the end of the kernel left undone */
@@ -45,9 +43,8 @@ shell_read(struct front *f)
 	read_some(f, MESSAGES_AT_ONCE);
 }
 
-/* Everything that was sent, as far as can be told without waiting. */
-static void
-read_all(struct front *f)
+void
+shell_read_all(struct front *f)
 {
 	long long until = clock_ms() + DRAIN_MS;
 	while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
@@ -57,7 +54,7 @@ read_all(struct front *f)
 void
 shell_open_abort_window(struct front *f)
 {
-	read_all(f);
+	shell_read_all(f);
 	for (struct request *r = f->queue.first; r != NULL; r = r->next)
 		r->abort = r->abort || request_is(r, "execute_request");
 }
@@ -72,15 +69,11 @@ abort_request(struct front *f, struct request *r)
 	exchange_end(f, r, request_wants_reply(r) ? &reply : NULL);
 }
 
-/* The kernel ends before the request's turn came: by this error, or because it was told to. */
+/* The kernel ends before the request's turn came. */
 static void
-refuse_request(struct front *f, struct request *r, json_t *error)
+refuse_request(struct front *f, struct request *r)
 {
 	exchange_begin(f, r);
-	if (error != NULL) {
-		exchange_refuse(f, r, error);
-		return;
-	}
 	exchange_fail(f, r, STOPPED,
 		      f->left ? "This was not run, because exit() or quit() has ended the kernel."
 			      : "This was not run, because the kernel was shut down.");
@@ -147,7 +140,7 @@ begin(struct front *f, struct request *r)
 		exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
 	} else if (!control_serve(f, r)) {
 		if (f->phase == FRONT_STOPPING)
-			refuse_request(f, r, NULL);
+			refuse_request(f, r);
 		else
 			pass_on(f, r);
 	}
@@ -161,43 +154,6 @@ shell_advance(struct front *f)
 		begin(f, request_queue_pop(&f->queue));
 }
 
-/* Read what waits on shell and control, a bounded number of messages. True: something did. */
-static bool
-read_round(struct front *f)
-{
-	struct request *r;
-	size_t before = f->queue.count;
-	bool any = false;
-	for (int i = 0; i < MESSAGES_AT_ONCE && session_receive(f->session, CHANNEL_CONTROL, &r) > 0; i++) {
-		any = true;
-		if (r != NULL)
-			control_accept(f, r);
-	}
-	return read_some(f, MESSAGES_AT_ONCE) || any || f->queue.count != before;
-}
-
-static bool
-more_comes(struct front *f, int timeout_ms)
-{
-	struct poll_set set = { .channels = 1u << CHANNEL_SHELL | 1u << CHANNEL_CONTROL };
-	struct err ignored = ERR_INIT;
-	return sockets_poll(f->sockets, &set, timeout_ms, &ignored) == 0 && set.ready != 0;
-}
-
-/* libzmq takes more off the wire only when there is room, so an empty socket does not tell that nothing waits. */
-void
-shell_refuse_rest(struct front *f, json_t *error)
-{
-	long long until = clock_ms() + REST_MS;
-	int patience_ms = error == NULL ? 0 : QUIET_MS;
-	do {
-		if (read_round(f))
-			patience_ms = QUIET_MS;
-		for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;)
-			refuse_request(f, r, error);
-	} while (clock_ms() < until && more_comes(f, patience_ms));
-}
-
 void
 shell_answer_rest(struct front *f)
 {
@@ -205,5 +161,7 @@ shell_answer_rest(struct front *f)
 	f->active = NULL;
 	if (r != NULL)
 		exchange_fail(f, r, STOPPED, "The kernel was shut down before this was done.");
-	shell_refuse_rest(f, NULL);
+	shell_read_all(f);
+	while ((r = request_queue_pop(&f->queue)) != NULL)
+		refuse_request(f, r);
 }

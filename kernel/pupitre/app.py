@@ -16,13 +16,15 @@ from IPython.core.application import BaseIPythonApplication, base_aliases, base_
 from IPython.core.profiledir import ProfileDir
 from IPython.core.shellapp import InteractiveShellApp, shell_aliases, shell_flags
 from IPython.paths import get_ipython_dir
-from traitlets import Bool, Instance, Integer, TraitError, Type, Unicode
+from traitlets import Bool, Instance, Integer, TraitError, Type, Unicode, default
 from traitlets.config import Config
 
-from .arguments import sort_out
+from .connect import connection
 from .display import ZMQDisplayPublisher
 from .history import HistoryManager
 from .kernel import IPythonKernel
+from .later import Completed
+from .loop import Loop
 from .shell import ZMQInteractiveShell
 
 BAD_OPTIONS = (TraitError, SystemExit)  # what initialize() raises for values that do not fit
@@ -50,18 +52,7 @@ def _leave_deleted_folder() -> str | None:
     return None
 
 
-class _Sentences(logging.StreamHandler[Any]):
-    """Keeps the last error that was logged, because IPython logs why it ends and raises SystemExit(1)."""
-
-    last = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            _Sentences.last = record.getMessage()
-        super().emit(record)
-
-
-class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
+class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
     """The application. `initialize(arguments)`, then `run_startup_code()`."""
 
     name = "ipython-kernel"
@@ -85,13 +76,23 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     no_stdout = Bool(False).tag(config=True)
     no_stderr = Bool(False).tag(config=True)
 
-    ip = Unicode("", help=_FRONT).tag(config=True)
-    transport = Unicode("tcp", help=_FRONT).tag(config=True)
+    ip = Unicode(help=_FRONT).tag(config=True)
+    transport = Unicode(help=_FRONT).tag(config=True)
     username = Unicode("username", help=_FRONT).tag(config=True)
     quiet = Bool(True, help=_FRONT).tag(config=True)
     capture_fd_output = Bool(True, help=_FRONT).tag(config=True)
     parent_handle = Integer(0, help=_FRONT).tag(config=True)
     trio_loop = Bool(False, help="Accepted and ignored: the main loop is asyncio's.").tag(config=True)
+
+    loop: Loop | None = None  # the kernel's; none in a template: descriptors must not be shared by its children
+
+    @default("ip")
+    def _ip_of_the_front(self) -> str:
+        return str(connection(self).get("ip", ""))
+
+    @default("transport")
+    def _transport_of_the_front(self) -> str:
+        return str(connection(self).get("transport", "tcp"))
 
     def __init__(self, **kwargs: Any) -> None:
         self._temporary: list[Path] = []
@@ -101,28 +102,20 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         if left is not None:
             self.log.warning("the working directory was deleted: working in %s", left)
 
-    @staticmethod
-    def reason(error: BaseException) -> str:
-        """One line for whoever asks why initialize() raised."""
-        text = _Sentences.last if isinstance(error, SystemExit) and _Sentences.last else str(error)
-        return " ".join(text.split())
-
     def initialize(self, argv: list[str] | None = None) -> None:
         """Parse options and configuration, make the shell. TraitError for a value that does not fit."""
         self._use_inline_plots()
-        argv, ignored = sort_out(argv or [], self.flags, self.aliases)
-        for words in ignored:
-            os.write(2, f"pupitre-kernel: warning: {' '.join(words)}: no option of this kernel, ignored\n".encode())
         try:
             super().initialize(argv)
         except (OSError, SystemExit) as error:
-            if isinstance(error, SystemExit) and (error.code != 1 or self.profile != "default"):
+            if isinstance(error, SystemExit) and error.code != 1:
                 raise
             self._use_temporary_directory(error)
             super().initialize(argv)
         if "IPKernelApp" not in self.config:
             self.config["IPKernelApp"] = Config()
         self.init_path()
+        self.init_kernel()
         self.init_shell()
 
     def has_configuration(self) -> bool:
@@ -177,7 +170,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
             super()._configure_logging()
             return
         log = logging.getLogger(type(self).__name__)
-        handler = _Sentences(sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(self._log_formatter_cls(fmt=self.log_format, datefmt=self.log_datefmt))
         log.handlers[:] = [handler]
         log.setLevel(self.log_level)
@@ -196,8 +189,11 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     def init_crash_handler(self) -> None:
         """None: an exception that reaches the top of this process is printed to descriptor 2 by C."""
 
+    def init_kernel(self) -> None:
+        self.kernel = self.kernel_class.instance(parent=self, loop=self.loop)
+
     def init_shell(self) -> None:
-        self.shell = self.shell_class.instance(parent=self, profile_dir=self.profile_dir, kernel=self.kernel)
+        self.shell = self.shell_class.instance(parent=self.kernel, profile_dir=self.profile_dir, kernel=self.kernel)
         self.shell.configurables.append(self)
         self.shell.tempdirs[:0] = self._temporary  # removed when the history in there is closed
 
@@ -230,3 +226,6 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         if any(name.endswith((".py", ".ipy")) for name in names) or os.environ.get("PYTHONSTARTUP"):
             self._run_startup_files()
             self.shell.user_ns_hidden.update(self.shell.user_ns)
+
+
+IPKernelApp.__module__ = "ipykernel.kernelapp"

@@ -8,12 +8,13 @@ The `comm` package does the bookkeeping; here are the messages. It is imported w
 from typing import TYPE_CHECKING, Any
 
 import comm
-from comm.base_comm import BaseComm, CommManager
+from comm import base_comm
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Unicode
 from traitlets import Dict as DictTrait
 from traitlets.config import LoggingConfigurable
 
+from .compat import SHELL
 from .unseen import unseen_methods
 from .wire import publish
 
@@ -32,14 +33,77 @@ def _contiguous(buffers: "Sequence[Any] | None") -> list[memoryview]:
 
 
 @unseen_methods
-class Comm(BaseComm):
+class BaseComm(base_comm.BaseComm):
     """A comm whose messages go out on iopub."""
+
+    kernel: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.kernel = kernel()
+        super().__init__(*args, **kwargs)
 
     def publish_msg(
         self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
     ) -> None:
         content = {"data": data if data is not None else {}, "comm_id": self.comm_id, **keys}
         publish(msg_type, content, metadata=metadata, buffers=_contiguous(buffers), topic=self.topic)
+
+
+@unseen_methods
+class Comm(BaseComm, LoggingConfigurable):
+    """ipykernel.comm.Comm of old: the same, as a configurable with traits, for libraries that subclass it."""
+
+    kernel = AnyTrait()
+    comm_id = Unicode()
+    primary = Bool(True)
+
+    def __init__(
+        self,
+        target_name: str = "",
+        data: Any = None,
+        metadata: Any = None,
+        buffers: Any = None,
+        show_warning: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        LoggingConfigurable.__init__(
+            self, **{name: kwargs.pop(name) for name in ("parent", "config", "log") if name in kwargs}
+        )
+        given = kwargs.pop("kernel", None)
+        BaseComm.__init__(self, target_name, data, metadata, buffers, **kwargs)
+        if given is not None:
+            self.kernel = given
+
+
+@unseen_methods
+class CommManager(base_comm.CommManager, LoggingConfigurable):
+    """The manager of the comm package, with traits."""
+
+    kernel = AnyTrait()
+    comms = DictTrait()
+    targets = DictTrait()
+
+    def __init__(self, **kwargs: Any) -> None:
+        LoggingConfigurable.__init__(self, **kwargs)
+        base_comm.CommManager.__init__(self)
+        self.kernel = kernel()
+
+
+def kernel() -> "IPythonKernel":
+    from .kernel import IPythonKernel
+
+    return IPythonKernel.instance()
+
+
+_manager: CommManager | None = None
+
+
+def manager() -> CommManager:
+    """The one manager of this process, for comm.get_comm_manager()."""
+    global _manager
+    if _manager is None:
+        _manager = CommManager()
+    return _manager
 
 
 @unseen_methods
@@ -50,7 +114,7 @@ class Comms:
         self.kernel = kernel
 
     @property
-    def manager(self) -> CommManager:
+    def manager(self) -> base_comm.CommManager:
         return comm.get_comm_manager()
 
     def info(self, message: "Parent") -> dict[str, Any]:
@@ -66,35 +130,8 @@ class Comms:
     def handle(self, message: "Parent") -> None:
         """comm_open, comm_msg or comm_close. Handlers are user code; their errors are logged by the comm package."""
         serve = getattr(self.manager, message["msg_type"])
-        serve(None, message.identity, message)
+        serve(SHELL, message.identity, message)
 
 
-@unseen_methods
-class LegacyComm(Comm, LoggingConfigurable):
-    """ipykernel.comm.Comm of old: the same, as a configurable with traits, for libraries that subclass it."""
-
-    kernel = AnyTrait()
-    comm_id = Unicode()
-    primary = Bool(True)
-
-    def __init__(
-        self, target_name: str = "", data: Any = None, metadata: Any = None, buffers: Any = None, **kwargs: Any
-    ) -> None:
-        LoggingConfigurable.__init__(
-            self, **{name: kwargs.pop(name) for name in ("parent", "config", "log") if name in kwargs}
-        )
-        self.kernel = kwargs.pop("kernel", None)
-        BaseComm.__init__(self, target_name, data, metadata, buffers, **kwargs)
-
-
-@unseen_methods
-class LegacyCommManager(CommManager, LoggingConfigurable):
-    """ipykernel.comm.CommManager: the manager of the comm package with traits."""
-
-    kernel = AnyTrait()
-    comms = DictTrait()
-    targets = DictTrait()
-
-    def __init__(self, **kwargs: Any) -> None:
-        LoggingConfigurable.__init__(self, **kwargs)
-        CommManager.__init__(self)
+BaseComm.__module__ = Comm.__module__ = "ipykernel.comm.comm"
+CommManager.__module__ = "ipykernel.comm.manager"

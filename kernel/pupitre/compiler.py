@@ -58,3 +58,7 @@ class CellCompiler(CachingCompiler):
         # Or inspect asks all modules for each line of a traceback: seconds, where there are thousands of both.
         modulesbyfile[name] = "__main__"
         return name
+
+
+CellCompiler.__module__ = "ipykernel.compiler"
+CellCompiler.__name__ = CellCompiler.__qualname__ = "XCachingCompiler"

@@ -19,6 +19,15 @@ def get_connection_file(app: Any = None) -> str:
     return str(Path(app.connection_file).absolute())
 
 
+def connection(app: Any) -> dict[str, Any]:
+    """What the connection file says; nothing if it cannot be read."""
+    try:
+        info: dict[str, Any] = loads(Path(app.connection_file).read_text())
+    except (OSError, ValueError):
+        return {}
+    return info
+
+
 def get_connection_info(connection_file: str | None = None, unpack: bool = False) -> Any:
     """The content of the connection file, as JSON text or (`unpack`) as a dict with the key in bytes."""
     path = Path(connection_file or get_connection_file())

@@ -6,6 +6,7 @@ every output.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from threading import local
 from typing import Any
 
@@ -13,7 +14,8 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Bool
 
-from . import door, parent
+from .compat import IOPUB, SESSION, Parented
+from .parent import current
 from .unseen import unseen_methods
 from .wire import publish
 
@@ -45,44 +47,29 @@ class Hooks:
     def publish(self, msg_type: str, content: dict[str, Any], topic: bytes = b"", buffers: Any = ()) -> None:
         """Publish, unless a hook keeps the message."""
         hooks = getattr(self._local, "list", None)
-        if hooks:
-            message = {
-                "header": {"msg_type": msg_type},
-                "msg_type": msg_type,
-                "parent_header": parent.current()[1]["header"],
-                "metadata": {},
-                "content": content,
-            }
-            for hook in list(hooks):
-                changed = hook(message)
-                if changed is None:
-                    return
-                message = changed
-            content = message["content"]
-        publish(msg_type, content, topic=topic, buffers=buffers)
+        if not hooks:
+            publish(msg_type, content, topic=topic, buffers=buffers)
+            return
+        owner = current()[1]
+        message: Any = SESSION.msg(msg_type, content, owner)
+        for hook in list(hooks):
+            message = hook(message)
+            if message is None:
+                return
+        SESSION.send(IOPUB, message, parent=owner, ident=topic, buffers=buffers)
 
 
 @unseen_methods
-class ParentMixin:
-    """set_parent and parent_header, as ipykernel's publishers have them."""
-
-    def set_parent(self, message: Any) -> None:
-        door.parent.set(parent.adopt(message))
-
-    @property
-    def parent_header(self) -> dict[str, Any]:
-        return parent.current()[1]["header"]
-
-
-@unseen_methods
-class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
+class ZMQDisplayPublisher(Parented, DisplayPublisher):
     """`get_ipython().display_pub`."""
 
     store_display_history = Bool(
         False, help="Kept for configuration files; outputs are not stored a second time in the kernel."
     ).tag(config=True)
 
-    _topic = b"display_data"
+    topic: Any = b"display_data"
+    session: Any = SESSION
+    pub_socket: Any = IOPUB
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,11 +95,11 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
                     return
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
         self._hooks.publish(
-            "update_display_data" if update else "display_data", content, self._topic, kwargs.get("buffers") or ()
+            "update_display_data" if update else "display_data", content, self.topic, kwargs.get("buffers") or ()
         )
 
     def clear_output(self, wait: bool = False) -> None:
-        self._hooks.publish("clear_output", {"wait": bool(wait)}, self._topic)
+        self._hooks.publish("clear_output", {"wait": bool(wait)}, self.topic)
 
     def register_hook(self, hook: Hook) -> None:
         self._hooks.list.append(hook)
@@ -122,10 +109,16 @@ class ZMQDisplayPublisher(ParentMixin, DisplayPublisher):
 
 
 @unseen_methods
-class ZMQShellDisplayHook(ParentMixin, DisplayHook):
+class ZMQShellDisplayHook(Parented, DisplayHook):
     """sys.displayhook while a cell runs: results become execute_result."""
 
     exec_result: Any = None  # a trait in IPython, written twice by every cell; nobody observes it
+    session: Any = SESSION
+    pub_socket: Any = IOPUB
+
+    @cached_property
+    def topic(self) -> bytes:
+        return f"kernel.{self.shell.kernel.ident}.execute_result".encode()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -187,3 +180,7 @@ class ZMQDisplayHook:
             return
         content = {"execution_count": self.shell.execution_count, "data": {"text/plain": repr(value)}, "metadata": {}}
         publish("execute_result", content)
+
+
+ZMQDisplayPublisher.__module__ = "ipykernel.zmqshell"
+ZMQShellDisplayHook.__module__ = ZMQDisplayHook.__module__ = "ipykernel.displayhook"

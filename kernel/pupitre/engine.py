@@ -36,14 +36,15 @@ _BROKEN = 70
 def main(start_json: bytes) -> int:
     """Serve one kernel. `start_json`: the content of the START frame. Returns the exit status of the process."""
     start = loads(start_json)
-    sys.argv = [imports.LAUNCHER, *start.get("argv", [])]
+    sys.argv = list(start.get("argv") or [""])
     forked = IPKernelApp.initialized()
     if not forked:
         sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     try:
         app = move_in(start, Loop()) if forked else build(start, Loop())
     except BAD_OPTIONS as error:
-        os.write(2, f"pupitre-kernel: {IPKernelApp.reason(error) or 'bad options'}\n".encode())
+        text = " ".join(str(error).split())
+        os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
         return _USAGE
     kernel: IPythonKernel = app.kernel
     sys.displayhook = ZMQDisplayHook(app.shell)
@@ -117,7 +118,7 @@ def introduce(app: IPKernelApp, start: dict[str, Any]) -> None:
     """Which kernel this is."""
     app.kernel.ident = start.get("ident", "")
     app.kernel.session.session = start.get("session", "")
-    app.connection_file = start.get("connection_file", "")
+    app.connection_file = app.config.IPKernelApp.connection_file = start.get("connection_file", "")
 
 
 def build(start: dict[str, Any], loop: Loop | None) -> IPKernelApp:
@@ -126,9 +127,9 @@ def build(start: dict[str, Any], loop: Loop | None) -> IPKernelApp:
     if loop is not None:
         let_cells_run_loops(loop)
     app = IPKernelApp.instance()
-    app.kernel = IPythonKernel.instance(parent=app, loop=loop)
-    introduce(app, start)
+    app.loop = loop
     app.initialize(list(start.get("arguments") or []))
+    introduce(app, start)
     app.kernel.begin(app.shell)
     return app
 

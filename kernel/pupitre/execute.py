@@ -12,6 +12,7 @@ import os
 import sys
 from asyncio import CancelledError, Task
 from bdb import BdbQuit
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,8 +104,11 @@ class Executor:
         arguments = ZMQInteractiveShell.run_cell.__code__.co_varnames
         self._extra = [name for name in ("cell_id", "cell_meta") if name in arguments]
 
-    def execute(self, message: parent.Parent) -> bool:
-        """Serve `message`. True if the reply comes later."""
+    def execute(self, message: parent.Parent, start: Callable[..., Any] | None = None) -> bool:
+        """Serve `message`. True if the reply comes later.
+
+        `start`: what starts an await cell, if not the loop; called as Loop.start_cell.
+        """
         try:
             request = Request(message)
         except ValueError as problem:
@@ -118,13 +122,13 @@ class Executor:
         shell.begin_cell(request.code, request.store)
         later = False
         try:
-            later = self._begin(request)
+            later = self._begin(request, start or self.kernel.loop.start_cell)
         finally:
             if not later:
                 shell.end_cell()
         return later
 
-    def _begin(self, request: Request) -> bool:
+    def _begin(self, request: Request, start: Callable[..., Any]) -> bool:
         outcome = Outcome()
         try:
             outcome.result = self.kernel.loop.call_as_task(
@@ -133,7 +137,7 @@ class Executor:
         except BaseException as escaped:
             outcome.error = escaped
         if type(outcome.result) is CoroutineType:
-            self._start_async(request, outcome.result)
+            self._start_async(request, outcome.result, start)
             return True
         self._finish(request, outcome)
         return False
@@ -159,16 +163,28 @@ class Executor:
 
     # Await cells.
 
-    def _start_async(self, request: Request, coroutine: Any) -> None:
+    def _start_async(self, request: Request, coroutine: Any, start: Callable[..., Any]) -> None:
         context = self.context.copy()
         context.run(door.parent.set, (request.message.serial, request.message))
-        self.kernel.loop.start_cell(
+        start(
             coroutine,
             request.message.serial,
             request.count,
             context,
             lambda task: door.call_ours(request.message.serial, self._async_ended, request, task, context),
         )
+
+    async def execute_here(self, message: parent.Parent) -> None:
+        """Serve `message` to the end in the task that awaits this."""
+        begun: list[Any] = []
+        if self.execute(message, lambda *how: begun.append(how)):
+            coroutine, *_, ended = begun[0]
+            outcome = self.kernel.loop.create_future()
+            try:
+                outcome.set_result(await coroutine)
+            except BaseException as error:
+                outcome.set_exception(error)
+            ended(outcome)
 
     def _async_ended(self, request: Request, task: Task[Any], context: Context) -> None:
         outcome = Outcome()

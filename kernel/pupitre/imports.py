@@ -19,18 +19,23 @@ from .unseen import unseen_methods
 
 _DEBUGGER = "IPython.core.debugger"
 _LOOKALIKE = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel")
-LAUNCHER = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel_launcher.py")  # sys.argv[0] of cells
 
 
 def _adapt_comm(module: ModuleType) -> None:
     """comm.create_comm makes our comms. They are imported then, not now: importing them may be what imports comm."""
 
     def create_comm(*args: Any, **kwargs: Any) -> Any:
-        from .comms import Comm
+        from .comms import BaseComm
 
-        return Comm(*args, **kwargs)
+        return BaseComm(*args, **kwargs)
+
+    def get_comm_manager() -> Any:
+        from .comms import manager
+
+        return manager()
 
     module.create_comm = door.unseen(create_comm)  # type: ignore[attr-defined]
+    module.get_comm_manager = door.unseen(get_comm_manager)  # type: ignore[attr-defined]
 
 
 def _adapt_pdb(module: ModuleType) -> None:

@@ -45,9 +45,10 @@ class Introspection:
         code = _text(content)
         cursor = _cursor(content, code)
         history = str(getattr(self.shell.history_manager, "hist_file", ""))
-        return disposable.ask(self._complete, code, cursor, spare=history) or self._completions([], cursor)
+        return disposable.ask(self.complete_here, code, cursor, spare=history) or self._completions([], cursor)
 
-    def _complete(self, code: str, cursor: int) -> dict[str, Any]:
+    def complete_here(self, code: str, cursor: int) -> dict[str, Any]:
+        """Content of complete_reply, worked out in this process."""
         # Not at the top: many kernels never complete anything, and the completer is large.
         from IPython.core.completer import provisionalcompleter, rectify_completions
 

@@ -15,13 +15,14 @@ from traitlets import Bool, Float, List
 from traitlets.config.configurable import SingletonConfigurable
 
 from . import door, info, parent
-from .compat import Session, Socket, Thread, io_loop
+from .compat import CONTROL, IOPUB, SESSION, SHELL, STDIN, THREAD, io_loop
 from .execute import Executor, Outcome, leave_child
 from .history import WRITE_AFTER
 from .introspect import Introspection
 from .jsonout import encode
+from .later import Completed
 from .loop import Loop
-from .parent import Parent
+from .parent import Parent, adopt
 from .pause import Pause
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
@@ -33,11 +34,12 @@ Handler = Callable[[Any, Any, Any], Any]
 LINGER = 0.2  # seconds from the reply to exit() to the end: clients stop reading when they find the process gone
 REST_AFTER = 3.0  # seconds of quiet: a class that arrives all at once has better things to do
 LOG = logging.getLogger("pupitre")
+_EXECUTE = "execute_request"
 _UNUSED = "Accepted because configuration files have it; Pupitre has no use for it."
 
 
 @unseen_methods
-class IPythonKernel(SingletonConfigurable):
+class Kernel(Completed, SingletonConfigurable):
     """One per process. Everything runs in the main thread."""
 
     use_experimental_completions = Bool(True, help="Complete with types and signatures.").tag(config=True)
@@ -48,8 +50,15 @@ class IPythonKernel(SingletonConfigurable):
     _execute_sleep = Float(0.0, help=_UNUSED).tag(config=True)
     _poll_interval = Float(0.0, help=_UNUSED).tag(config=True)
 
+    _private_too = ("_topic", "_aborting", "_main_asyncio_lock", "_publish_status", "_send_abort_reply")
+
     log = AnyTrait(LOG)
     user_ns = property(lambda self: self.shell.user_ns)
+
+    session, iopub_socket, stdin_socket, iopub_thread = SESSION, IOPUB, STDIN, THREAD
+    shell_stream = shell_socket = SHELL
+    control_stream = CONTROL
+    eventloop: Any = None
 
     # Plain attributes, where ipykernel has traits: each is read several times per request.
     shell: ZMQInteractiveShell
@@ -73,12 +82,6 @@ class IPythonKernel(SingletonConfigurable):
         self.resting: Pause | None = None  # in forked workers
         self.stay_until = 0.0  # loop.time() before which the process may not end
         self.stdin = Stdin(self)
-        self.session = Session("")
-        self.iopub_socket, self.stdin_socket = Socket("iopub"), Socket("stdin")
-        self.shell_stream = self.shell_socket = Socket("shell")
-        self.control_stream = Socket("control")
-        self.iopub_thread = Thread(self.iopub_socket)
-        self.eventloop: Any = None
 
     def begin(self, shell: ZMQInteractiveShell) -> None:
         """The shell exists: requests can be served from now on."""
@@ -87,7 +90,7 @@ class IPythonKernel(SingletonConfigurable):
         self.introspection = Introspection(shell, self.use_experimental_completions)
         looks = self.introspection
         self._serve: dict[str, Callable[[Parent], Any]] = {
-            "execute_request": self.executor.execute,
+            _EXECUTE: self.executor.execute,
             "complete_request": lambda message: self._look(looks.complete, message),
             "inspect_request": lambda message: self._look(looks.inspect, message),
             "is_complete_request": lambda message: self._look(looks.is_complete, message),
@@ -101,7 +104,7 @@ class IPythonKernel(SingletonConfigurable):
         if notebook:
             shell.user_ns["__session__"] = notebook
         self.stdin.install()
-        self._stock = {name: self._as_handler(serve) for name, serve in self._serve.items()}
+        self._stock = {name: self._as_handler(name, serve) for name, serve in self._serve.items()}
         self.shell_handlers = dict(self._stock)
 
     # Frames.
@@ -144,7 +147,7 @@ class IPythonKernel(SingletonConfigurable):
 
     def _custom(self, handler: Handler, message: Parent) -> bool:
         """A handler that a library put into shell_handlers; it may be a coroutine function, and need not answer."""
-        outcome = self.call_user(message, handler, None, message.identity, message)
+        outcome = self.call_user(message, handler, self.shell_stream, message.identity, message)
         if iscoroutine(outcome):
             context = self.executor.context.copy()
             context.run(door.parent.set, (message.serial, message))
@@ -189,11 +192,18 @@ class IPythonKernel(SingletonConfigurable):
         reply(message, content)
         self.rest_later()
 
-    def _as_handler(self, serve: Callable[[Parent], Any]) -> Handler:
-        """A handler in the shape libraries expect in shell_handlers: (stream, identities, message)."""
+    def _as_handler(self, name: str, serve: Callable[[Parent], Any]) -> Handler:
+        """A handler in the shape libraries expect in shell_handlers.
 
-        def handler(stream: Any, idents: Any, message: Parent) -> Any:
-            return serve(message)
+        A library that has put its own in front of it awaits it from there.
+        """
+
+        async def handler(stream: Any, ident: Any, parent: Any) -> None:
+            message = adopt(parent)[1]
+            if name == _EXECUTE:
+                await self.executor.execute_here(message)
+            else:
+                serve(message)
 
         return handler
 
@@ -222,8 +232,8 @@ class IPythonKernel(SingletonConfigurable):
     def _parent_ident(self) -> dict[str, list[bytes]]:
         return {"shell": parent.current()[1].identity, "control": []}
 
-    def set_parent(self, ident: Any, message: Any, channel: str = "shell") -> None:
-        self.shell.set_parent(message)
+    def set_parent(self, ident: Any, parent: Any, channel: str = "shell") -> None:
+        self.shell.set_parent(parent)
 
     def send_response(
         self,
@@ -238,7 +248,9 @@ class IPythonKernel(SingletonConfigurable):
         channel: str | None = None,
     ) -> dict[str, Any]:
         """Publish a message for the cell that runs."""
-        return self.session.send(stream, msg_or_type, content, ident=ident, buffers=buffers, metadata=metadata)
+        return self.session.send(
+            stream, msg_or_type, content, self.get_parent(channel), ident, buffers, track, header, metadata
+        )
 
     @property
     def io_loop(self) -> Any:
@@ -271,9 +283,6 @@ class IPythonKernel(SingletonConfigurable):
         values = self.shell.user_expressions(user_expressions or {})
         return {"status": "ok", "execution_count": count, "user_expressions": values, "payload": []}
 
-    def do_one_iteration(self) -> None:
-        """Nothing: messages are served between cells. Old widget code calls this in a loop."""
-
     # Around cells.
 
     def before_reply(self) -> None:
@@ -291,6 +300,11 @@ class IPythonKernel(SingletonConfigurable):
         if shell.history_manager is not None and shell.history_manager.has_unwritten:
             self.writing.put_off()
         self.rest_later()
+
+    def leave(self) -> None:
+        """The kernel was asked to end while no cell ran."""
+        self.before_reply()
+        self.after_cell()
 
     def _write_history(self) -> None:
         if self.shell.history_manager is not None:
@@ -340,3 +354,10 @@ class IPythonKernel(SingletonConfigurable):
             LOG.debug("a comm message: %s", name_of(error))
         done(message.serial)
         self.rest_later()
+
+
+class IPythonKernel(Kernel):
+    """The kernel, by the name that configuration files and libraries have for it."""
+
+
+Kernel.__module__, IPythonKernel.__module__ = "ipykernel.kernelbase", "ipykernel.ipkernel"

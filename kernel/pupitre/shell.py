@@ -24,12 +24,13 @@ from IPython.utils.path import get_home_dir
 from traitlets import Any as AnyTrait
 from traitlets import Bool, CBool, Instance, Type, default, observe
 
-from . import door, parent
+from . import door
+from .compat import Parented
 from .compiler import CellCompiler
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .history import HistoryManager
 from .magics import KernelMagics
-from .streams import OutStream
+from .parent import current
 from .tracebacks import CellTracebacks, cut_middle
 from .transform import RememberingTransformer
 from .unseen import hide_ours, skip_ours, unseen_methods
@@ -76,7 +77,7 @@ class Configurables(list[Any]):
 
 
 @unseen_methods
-class ZMQInteractiveShell(InteractiveShell):
+class ZMQInteractiveShell(Parented, InteractiveShell):
     """The shell of the kernel."""
 
     displayhook_class = Type(ZMQShellDisplayHook)
@@ -98,7 +99,15 @@ class ZMQInteractiveShell(InteractiveShell):
 
     if TYPE_CHECKING:
         configurables: Any  # IPython's
-    parent_header = property(lambda self: parent.current()[1])  # the whole message, as ipykernel's
+
+    @property
+    def parent_header(self) -> dict[str, Any]:
+        """The whole message, as ipykernel's."""
+        return current()[1]
+
+    @parent_header.setter
+    def parent_header(self, message: Any) -> None:
+        self.set_parent(message)
 
     # Nothing of a terminal.
     colors_force = CBool(True)
@@ -130,8 +139,10 @@ class ZMQInteractiveShell(InteractiveShell):
 
     @observe("exit_now")
     def _exit_now_changed(self, change: dict[str, Any]) -> None:
-        """exit() was called: the kernel leaves once this cell's reply is out (execute.py looks)."""
+        """exit() was called: the kernel leaves once this cell's reply is out, or at once if none runs."""
         self.exit_asked = bool(change["new"])
+        if self.exit_asked and self.cell_running is None:
+            self.kernel.loop.call_soon_threadsafe(door.call_ours, 0, self.kernel.leave)
 
     # Steps of InteractiveShell.__init__.
 
@@ -369,32 +380,11 @@ class ZMQInteractiveShell(InteractiveShell):
         self.exit_now = not self.keepkernel_on_exit
         self.payload_manager.write_payload({"source": "ask_exit", "keepkernel": self.keepkernel_on_exit})
 
-    def set_parent(self, message: Any) -> None:
-        """What this context prints and shows from here on belongs to `message`."""
-        door.parent.set(self._owner(message))
-
-    @staticmethod
-    def _owner(message: Any) -> tuple[int, parent.Parent]:
-        """A parent made of `message`.
-
-        One that was never a request here has no serial, so its text cannot go by the ring.
-        """
-        owner = parent.adopt(message)
-        if owner[0] == 0 and owner[1] is not parent.NOBODY:
-            for stream in (sys.stdout, sys.stderr):
-                if isinstance(stream, OutStream):
-                    stream.slow = True
-        return owner
-
     def get_parent(self) -> dict[str, Any]:
-        return parent.current()[1]
+        return current()[1]
 
-    def set_thread_parent(self, message: Any) -> Any:
-        """As set_parent, for the calling thread only. Returns a token for reset_thread_parent."""
-        return door.parent.set(self._owner(message))
-
-    def reset_thread_parent(self, token: Any) -> None:
-        door.parent.reset(token)
+    def reset_thread_parent(self, tokens: Any) -> None:
+        super().reset_thread_parent(tokens)
 
 
 def _comes_from_group(error: BaseException | None) -> bool:

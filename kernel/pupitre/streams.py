@@ -13,8 +13,8 @@ from threading import local
 from typing import Any
 
 from . import door, parent
+from .compat import IOPUB, SESSION, THREAD, Parented
 from .unseen import unseen_methods
-from .wire import publish
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -22,7 +22,7 @@ _NAMES = {1: "stdout", 2: "stderr"}
 
 
 @unseen_methods
-class OutStream(door.Stream):
+class OutStream(Parented, door.Stream):
     """A text stream whose text appears under the running cell. Has no `.buffer`, as there are no bytes below it."""
 
     encoding = "UTF-8"
@@ -31,14 +31,17 @@ class OutStream(door.Stream):
     mode = "w"
     line_buffering = False
     write_through = False
+    echo = None
+    session, pub_thread = SESSION, THREAD
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self._number = number
         self._duplicate = -1
         self.name = _NAMES[number]
+        self.topic = b"stream." + self.name.encode()
         self._hooks = local()
-        self._hooked = 0
+        self._reasons = 0
 
     def __repr__(self) -> str:
         return f"<pupitre stream {self.name!r}>"
@@ -79,42 +82,38 @@ class OutStream(door.Stream):
         if self.closed:
             raise ValueError("I/O operation on closed file.")
 
-    def writelines(self, lines: Any, /) -> None:
-        for line in lines:
+    def writelines(self, sequence: Any) -> None:
+        for line in sequence:
             self.write(line)
 
     # The slow way.
 
     def write_slowly(self, text: str, owner: tuple[int, Any], /) -> int:
         """Called by write() when `slow` is set or the parent is old. Returns len(text)."""
-        serial, message = owner
-        size = len(text)
-        for hook in list(getattr(self._hooks, "list", ())):
-            shown = hook(
-                {
-                    "header": {"msg_type": "stream"},
-                    "msg_type": "stream",
-                    "parent_header": message["header"],
-                    "metadata": {},
-                    "content": {"name": self.name, "text": text},
-                }
-            )
-            if shown is None:
-                return size
-            text = shown["content"]["text"]
-        if parent.is_kept(serial) or message is parent.NOBODY:
+        serial, request = owner
+        kept = parent.is_kept(serial) or request is parent.NOBODY
+        hooks = getattr(self._hooks, "list", ())
+        if kept and not hooks:
             self.put(serial, text)
+            return len(text)
+        message = SESSION.msg("stream", {"name": self.name, "text": text}, request)
+        for hook in list(hooks):
+            message = hook(message)
+            if message is None:
+                return len(text)
+        content = message["content"]
+        if kept and message["msg_type"] == "stream" and content["name"] == self.name:
+            self.put(serial, content["text"])
         else:
-            publish("stream", {"name": self.name, "text": text}, to=owner, topic=b"stream." + self.name.encode())
-        return size
+            SESSION.send(IOPUB, message, parent=request, ident=self.topic)
+        return len(text)
 
     def register_hook(self, hook: Hook) -> None:
         """`hook(message)` sees what this thread writes and returns it, changed or not, or None to keep it."""
         if not hasattr(self._hooks, "list"):
             self._hooks.list = []
         self._hooks.list.append(hook)
-        self._hooked += 1
-        self.slow = True
+        self.go_slowly()
 
     def unregister_hook(self, hook: Hook) -> bool:
         """Whether `hook` was registered in this thread."""
@@ -122,18 +121,18 @@ class OutStream(door.Stream):
         if hook not in hooks:
             return False
         hooks.remove(hook)
-        self._hooked -= 1
-        self.slow = self._hooked > 0
+        self._reasons -= 1
+        self.slow = self._reasons > 0
         return True
 
-    # Names that ipykernel's stream has and other packages ask for.
-
-    def set_parent(self, message: Any) -> None:
-        door.parent.set(parent.adopt(message))
-
-    @property
-    def parent_header(self) -> dict[str, Any]:
-        return parent.current()[1]["header"]
+    def go_slowly(self) -> None:
+        """There is one more reason not to use the ring."""
+        self._reasons += 1
+        self.slow = True
 
     def _is_master_process(self) -> bool:
         return not door.is_child()
+
+
+# By this name click and typer know a stream that shows colours.
+OutStream.__module__ = "ipykernel.iostream"

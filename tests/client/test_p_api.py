@@ -119,6 +119,20 @@ def test_p_rich_and_others_detect_a_notebook(client: Client) -> None:
     assert client.ok(code).text == "True"
 
 
+def test_p_what_few_ask_for_is_loaded_when_asked_for(fresh: Client) -> None:
+    """Memory is paid for by each student."""
+    loaded = "'pupitre.likeness' in __import__('sys').modules"
+    fresh.ok("print(1); 2")
+    assert fresh.evaluate(loaded) is False
+    fresh.ok("get_ipython().kernel.banner")
+    assert fresh.evaluate(loaded) is True
+
+
+def test_p_io_loop_is_the_main_one_inside_asyncio_run(client: Client) -> None:
+    client.ok("import asyncio\nasync def t(): return get_ipython().kernel.io_loop.asyncio_loop")
+    assert client.ok("asyncio.run(t()) is asyncio.get_running_loop()").text == "True"
+
+
 def test_p_pickle_and_main(client: Client) -> None:
     assert client.ok("import pickle\nclass P: x = 1\npickle.loads(pickle.dumps(P())).x").text == "1"
     assert client.ok("import __main__; __main__.P is P").text == "True"

@@ -67,12 +67,12 @@ def test_kernel_attributes(engine: Engine) -> None:
         "t_k.user_ns is globals()",
         "t_k.comm_manager is __import__('comm').get_comm_manager()",
         "t_k.execution_count == get_ipython().execution_count",
-        "t_k.ident == 'uuid' and t_k.session.session == 's' and t_k.session.key == b''",
+        "t_k.ident == 'uuid' and t_k.session.session == 's'",
         "t_k.io_loop.asyncio_loop is t_k.loop",
         "t_k.iopub_thread.is_alive() and t_k.eventloop is None",
         "t_k.log.name == 'pupitre'",
         "'execute_request' in t_k.shell_handlers and t_k.control_handlers == {}",
-        "t_k.do_one_iteration() is None",
+        "not hasattr(t_k, 'do_one_iteration')",
     ):
         assert engine.result("t_k = get_ipython().kernel\n" + code) == "True", code
 

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from pupitre.kernel import IPythonKernel as Kernel
+from pupitre.kernel import Kernel
 
 __all__ = ["Kernel"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from pupitre.comms import LegacyComm as Comm
-from pupitre.comms import LegacyCommManager as CommManager
+from .comm import Comm
+from .manager import CommManager
 
 __all__ = ["Comm", "CommManager"]

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from pupitre.comms import Comm as BaseComm
-from pupitre.comms import LegacyComm as Comm
+from pupitre.comms import BaseComm, Comm
 
 __all__ = ["BaseComm", "Comm"]

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from pupitre.comms import LegacyCommManager as CommManager
+from pupitre.comms import CommManager
 
 __all__ = ["CommManager"]
