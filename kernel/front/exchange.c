@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "protocol/header.h"
 #include "protocol/text.h"
 
 #define BUSY "{\"execution_state\": \"busy\"}"
@@ -82,6 +83,20 @@ exchange_show_error(struct front *f, struct wire_frame parent, const json_t *err
 		log_error("event=lost type=error reason=\"no memory\"");
 }
 
+/* What clients read of an answer of this type whatever its status says; jupyter_client adapts to the protocol's version first. */
+static json_t *
+members_of_type(const struct request *r, json_t *count)
+{
+	if (request_is(r, "execute_request"))
+		return json_pack("{s:O, s:{}, s:[]}", "execution_count", count, "user_expressions", "payload");
+	if (request_is(r, "kernel_info_request"))
+		return json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}, s:s, s:[]}", "protocol_version",
+				 HEADER_PROTOCOL_VERSION, "implementation", "ipython", "implementation_version", "",
+				 "language_info", "name", "python", "version", "", "mimetype", "text/x-python",
+				 "file_extension", ".py", "banner", "", "help_links");
+	return json_object();
+}
+
 void
 exchange_end_with_error(struct front *f, struct request *r, json_t *error, json_t *count)
 {
@@ -92,11 +107,8 @@ exchange_end_with_error(struct front *f, struct request *r, json_t *error, json_
 	}
 	json_auto_t *content = error == NULL ? NULL : json_pack("{s:s}", "status", "error");
 	json_object_update(content, error);
-	if (request_is(r, "execute_request")) {
-		json_object_set(content, "execution_count", number);
-		json_object_set_new(content, "user_expressions", json_object());
-		json_object_set_new(content, "payload", json_array());
-	}
+	json_auto_t *more = members_of_type(r, number);
+	json_object_update(content, more);
 	exchange_end_document(f, r, content);
 }
 

@@ -363,3 +363,24 @@ def test_a_a_foreign_orjson_is_not_used(launch: Launch, directory: Path, foreign
     result = client.ok("display({'a': float('nan'), 'b': b'x'}, raw=True); 'é'")
     assert result.one("display_data").content["data"] == {"a": None, "b": "eA=="}
     assert result.text == "'é'"
+
+
+def test_a_a_kernel_that_cannot_start_answers_kernel_info(launch: Launch, directory: Path) -> None:
+    """With the members that every client reads first, or it fails before it shows why."""
+    place, gate = directory / "path", directory / "gate"
+    place.mkdir()
+    os.mkfifo(gate)
+    (place / "traitlets.py").write_text(f"open({str(gate)!r}).read()\nraise ImportError('not these traitlets')")
+    kernel = launch(env={"PYTHONPATH": str(place)}, wait=False)
+    client = kernel.client(wait=False)
+    client.shows_inside = True  # Python's own traceback says what is missing
+    client.recv_reply(client.send("connect_request", channel="control"))
+    asked = [client.send("kernel_info_request"), client.send("kernel_info_request", channel="control")]
+    gate.write_text("go on")
+    for msg_id in asked:
+        content = client.recv_reply(msg_id).content
+        assert content["status"] == "error" and "not these traitlets" in content["evalue"]
+        assert content["protocol_version"] == "5.4" and content["language_info"]["name"] == "python"
+        assert content.keys() >= {"implementation", "implementation_version", "banner", "help_links"}
+    assert kernel.wait_exit() == 4
+    client.drain()
