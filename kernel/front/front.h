@@ -6,7 +6,8 @@
  *   exchange.c  busy, one reply, idle                shell.c    the queue and the abort window
  *   control.c   what the front answers itself        relay.c    the worker's frames onto the wire
  *   streams.c   printed text into stream messages    stdinput.c input() and its answer
- *   worker.c    the link                             interrupt.c, shutdown.c, obituary.c  how things end
+ *   worker.c    the link                             signals.c  for whom a signal is
+ *   interrupt.c, shutdown.c, obituary.c  how things end
  *   start.c     how the worker comes to be: spawn.c by exec, nursery.c by asking for one
  */
 #ifndef PUPITRE_FRONT_FRONT_H
@@ -64,6 +65,9 @@ struct front {
 	bool cut_off;         /* that happened, or the worker sent nonsense */
 	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
+	int passed_on;     /* the newest signal that the worker got from us; 0: none */
+	bool suspended;    /* the worker was stopped along with us */
+	bool stop_noticed; /* that it is stopped has been seen */
 	int exit_status;
 	int exit_signal; /* end by this signal; 0: exit_status */
 };
@@ -83,6 +87,8 @@ void front_run(struct front *f);
 void start_early(struct front *f);
 /* A worker, if none was asked for, and what it is to know. 0, or -1 with one line for the user. */
 int start_worker(struct front *f, struct err *e);
+/* Whether there is a worker, and it is ours: a nursery's is not before it is what it is to be. */
+bool start_has_worker(const struct front *f);
 /* The nursery's came to nothing: another, by exec. Ends the phase when that fails as well. */
 void start_cold(struct front *f);
 
@@ -120,12 +126,20 @@ void stdinput_accept(struct front *f, struct request *r);
 /* The active request ends, and with it the question, if one is open: who waits for the answer is told that none will come. */
 void stdinput_close(struct front *f);
 
+/* signals.c: signals become readable from now on, all of them; nothing is delivered in between. 0, or -1 with ERR_SYSTEM. */
+int signals_take(struct front *f, struct err *e);
+/* Serve those that have come. */
+void signals_serve(struct front *f);
+/* Do what the system does for a signal that nobody handles: stop, and return when we go on; or end; or nothing. */
+void signals_act_as_default(int number);
+
 /* interrupt.c: the user wants what runs to stop. */
 void interrupt_now(struct front *f);
 /* The report timer has fired. */
 void interrupt_report(struct front *f);
-/* The worker was stopped by a signal: say so on the cell, which would otherwise look busy for ever. */
-void interrupt_mention_stop(struct front *f);
+/* The worker's status may have changed. When it was stopped by a signal of its own: say so on the cell, which would otherwise look busy for
+ * ever. */
+void interrupt_notice_stop(struct front *f);
 
 /* shutdown.c: begin an orderly end, which takes as long as the student's code needs: `finally:`, threads, atexit functions. Whoever asked for
  * it has their own patience and signals. */

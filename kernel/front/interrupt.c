@@ -57,8 +57,14 @@ interrupt_report(struct front *f)
 }
 
 void
-interrupt_mention_stop(struct front *f)
+interrupt_notice_stop(struct front *f)
 {
+	bool is_news = f->worker.stopped && !f->stop_noticed && !f->suspended;
+	f->stop_noticed = f->worker.stopped;
+	if (!f->worker.stopped)
+		f->suspended = false;
+	if (!is_news)
+		return;
 	relay_read(f, false); /* what was printed before comes first */
 	exchange_mention(
 		f,

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -70,34 +69,12 @@ arm(struct front *f)
 	return ring_arm(f->worker.shared, f->streams.due_ms == 0 ? 1 : RING_SIZE / 2);
 }
 
-/* Either the system or a nursery says that the worker's status has changed. */
+/* It says that there is a worker, or that its status has changed. */
 static void
-on_change(struct front *f, bool ours)
+on_nursery(struct front *f)
 {
-	bool before = f->worker.stopped;
-	if (ours)
-		worker_reap(&f->worker);
-	else
-		nursery_serve(&f->nursery, &f->worker);
-	if (f->worker.stopped && !before)
-		interrupt_mention_stop(f);
-}
-
-static void
-on_signals(struct front *f)
-{
-	struct signalfd_siginfo info;
-	while (read(f->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-		int number = (int)info.ssi_signo;
-		if (number == SIGINT)
-			interrupt_now(f);
-		else if (number == SIGCHLD)
-			on_change(f, true);
-		else if (number == SIGTERM || number == SIGHUP || number == SIGQUIT)
-			shutdown_at_once(f, 0, number);
-		else
-			worker_signal_alone(&f->worker, number);
-	}
+	nursery_serve(&f->nursery, &f->worker);
+	interrupt_notice_stop(f);
 }
 
 /* A subscription frame: welcome the subscriber, as JEP 65 asks. */
@@ -233,20 +210,20 @@ static void
 serve(struct front *f, const struct poll_fd fds[WATCH_COUNT], unsigned channels)
 {
 	if (fds[WATCH_SIGNALS].ready)
-		on_signals(f);
+		signals_serve(f);
 	if (fds[WATCH_PARENT].ready)
 		shutdown_at_once(f, 1, 0);
 	if (f->phase == FRONT_ENDED)
 		return;
 	on_channels(f, channels);
 	if (fds[WATCH_NURSERY].ready)
-		on_change(f, false);
+		on_nursery(f);
 	if (fds[WATCH_LINK_OUT].ready || fds[WATCH_ANSWERS_OUT].ready)
 		worker_flush(&f->worker);
 	relay_read(f, fds[WATCH_BELL].ready);
 	if (!output_is_full(&f->output) && (fds[WATCH_OUT].ready || fds[WATCH_ERR].ready))
 		relay_read_pipes(f);
-	if (fds[WATCH_CHILD].ready)
+	if (fds[WATCH_CHILD].ready || f->worker.ended) /* SIGCHLD may have come between the poll and here */
 		on_end(f);
 }
 

@@ -8,13 +8,11 @@
 #include <malloc.h>
 #include <nss.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,31 +51,6 @@ hold_standard(void)
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	fd_close(&fd);
-}
-
-/* Whoever started us wanted this ignored, as nohup does. Not so with what Jupyter says by signals. */
-static bool
-stays_ignored(int number)
-{
-	struct sigaction is;
-	return (number == SIGHUP || number == SIGQUIT) && sigaction(number, NULL, &is) == 0 && is.sa_handler == SIG_IGN;
-}
-
-/* Signals become readable; nothing is delivered in between. The worker starts with none of this. */
-static int
-take_signals(struct err *e)
-{
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGWINCH };
-	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
-		if (!stays_ignored(taken[i]))
-			sigaddset(&set, taken[i]);
-	}
-	signal(SIGPIPE, SIG_IGN);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	front.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return front.signal_fd < 0 ? err_system(e, "signalfd") : 0;
 }
 
 /* Jupyter says by JPY_PARENT_PID that we end when our parent does; 0 and 1 say that we do not. */
@@ -207,13 +180,8 @@ static void
 die_by(int number)
 {
 	struct rlimit none = { 0, 0 };
-	sigset_t set;
 	setrlimit(RLIMIT_CORE, &none);
-	signal(number, SIG_DFL);
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	raise(number);
+	signals_act_as_default(number);
 }
 
 int
@@ -246,7 +214,7 @@ main(int argc, char **argv)
 	front.nursery = NURSERY_INIT;
 	streams_init(&front.streams);
 	request_queue_init(&front.queue);
-	if (take_signals(&e) < 0)
+	if (signals_take(&front, &e) < 0)
 		return complain(EXIT_CONNECTION, &e);
 	watch_parent();
 	int status = prepare();

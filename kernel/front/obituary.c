@@ -240,7 +240,8 @@ static void
 take_status(struct front *f)
 {
 	int status = f->worker.status;
-	if (f->phase == FRONT_STARTING)
+	bool passed_on = WIFSIGNALED(status) && WTERMSIG(status) == f->passed_on; /* no fault of the start */
+	if (f->phase == FRONT_STARTING && !passed_on)
 		f->exit_status = FRONT_EXIT_WORKER;
 	else if (f->worker.unknown)
 		f->exit_status = STATUS_UNKNOWN;

@@ -2,6 +2,8 @@
 #include "front/payload.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +26,20 @@ read_umask(void)
 	return mask;
 }
 
+/* What a cold start would inherit. SIGINT, SIGCHLD and SIGPIPE are what Jupyter and we say by signals; see spawn.c. */
+static uint64_t
+read_ignored(void)
+{
+	uint64_t ignored = 0;
+	struct sigaction is;
+	for (int number = 1; number <= SIGRTMAX; number++) {
+		bool ours = number == SIGINT || number == SIGCHLD || number == SIGPIPE;
+		if (!ours && sigaction(number, NULL, &is) == 0 && is.sa_handler == SIG_IGN)
+			ignored |= (uint64_t)1 << (number - 1);
+	}
+	return ignored;
+}
+
 /* Header and strings, without a buffer between: the heap does not shrink again. */
 static int
 write_payload(int fd, const struct environment *environment, struct err *e)
@@ -31,7 +47,8 @@ write_payload(int fd, const struct environment *environment, struct err *e)
 	struct nursery_payload header = { .magic = NURSERY_MAGIC,
 					  .version = NURSERY_VERSION,
 					  .umask = (uint32_t)read_umask(),
-					  .count = (uint32_t)environment->count };
+					  .count = (uint32_t)environment->count,
+					  .ignored = read_ignored() };
 	for (size_t i = 0; i < environment->count; i++)
 		header.size += strlen(environment->list[i]) + 1;
 	size_t size = sizeof header + header.size;

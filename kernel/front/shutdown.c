@@ -17,7 +17,7 @@ shutdown_begin(struct front *f, bool restart)
 	if (f->phase == FRONT_STOPPING)
 		return;
 	f->phase = FRONT_STOPPING;
-	if (nursery_is_expecting(&f->nursery)) { /* there is nobody to wait for */
+	if (!start_has_worker(f)) { /* there is nobody to wait for */
 		shutdown_at_once(f, 0, 0);
 		return;
 	}

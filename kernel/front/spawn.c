@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The cold start: pupitre-worker by exec. What the worker is given: 0 /dev/null, 1 and 2 pipes, 3 link, 4 bell, 5 shared memfd,
- * 6 lifeline, 7 memfd for the last words, 8 answers to input(); a session of its own; PUPITRE_PYTHON; no signal ignored, only SIGINT blocked.
+ * 6 lifeline, 7 memfd for the last words, 8 answers to input(); a session of its own; PUPITRE_PYTHON; only SIGINT blocked; ignored what
+ * whoever started us had ignored, but for what Jupyter and we say by signals.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,12 +43,15 @@ find_worker(char ret[PATH_MAX], struct err *e)
 static int
 set_attributes(posix_spawnattr_t *attributes)
 {
-	sigset_t held, all;
+	sigset_t held, ours;
 	sigemptyset(&held);
 	sigaddset(&held, SIGINT); /* until the worker has a handler */
-	sigfillset(&all);
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGCHLD);
+	sigaddset(&ours, SIGPIPE);
 	int error = posix_spawnattr_setsigmask(attributes, &held);
-	error |= posix_spawnattr_setsigdefault(attributes, &all);
+	error |= posix_spawnattr_setsigdefault(attributes, &ours);
 	error |= posix_spawnattr_setflags(attributes,
 					  POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	return error;

@@ -98,6 +98,13 @@ start_worker(struct front *f, struct err *e)
 	return -1;
 }
 
+bool
+start_has_worker(const struct front *f)
+{
+	bool is_ours = f->nursery.stage == ASK_NONE || f->nursery.stage == ASK_DONE;
+	return is_ours && f->worker.pid > 0 && !f->worker.ended;
+}
+
 /* What the worker that is given up printed is nothing to the user, but something to whoever asked for log lines. */
 static void
 log_last_words(const struct worker *w)

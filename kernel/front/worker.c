@@ -108,17 +108,17 @@ signal_group(const struct worker *w, int number)
 }
 
 void
-worker_signal_alone(const struct worker *w, int signal)
+worker_signal_alone(const struct worker *w, int signal, siginfo_t *with)
 {
 	if (w->pid > 0 && !w->ended)
-		syscall(SYS_pidfd_send_signal, w->pidfd, signal, NULL, 0);
+		syscall(SYS_pidfd_send_signal, w->pidfd, signal, with, 0);
 }
 
 void
 worker_signal(const struct worker *w, int signal)
 {
 	if (signal_group(w, signal) < 0)
-		worker_signal_alone(w, signal);
+		worker_signal_alone(w, signal, NULL);
 }
 
 void
@@ -183,7 +183,7 @@ void
 worker_close(struct worker *w)
 {
 	signal_group(w, SIGKILL);
-	worker_signal_alone(w, SIGKILL);
+	worker_signal_alone(w, SIGKILL, NULL);
 	fd_close(&w->pidfd);
 	fd_close(&w->link);
 	fd_close(&w->answers);

@@ -9,6 +9,7 @@
 #ifndef PUPITRE_FRONT_WORKER_H
 #define PUPITRE_FRONT_WORKER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -78,8 +79,8 @@ void worker_flush(struct worker *w);
 /* Signal the worker's process group; the worker alone when the group is not there. Nothing when there is no worker. */
 void worker_signal(const struct worker *w, int signal);
 
-/* Signal the worker alone. */
-void worker_signal_alone(const struct worker *w, int signal);
+/* Signal the worker alone, with more about the signal (as sigqueue gives it) or NULL. */
+void worker_signal_alone(const struct worker *w, int signal, siginfo_t *with);
 
 /* Collect dead children (SIGCHLD). Sets `ended` and `status`, `stopped`. */
 void worker_reap(struct worker *w);

@@ -137,6 +137,7 @@ struct nursery_payload {
 	uint32_t magic, version;
 	uint32_t umask, count;
 	uint64_t size;
+	uint64_t ignored; /* signals that the caller's starter had ignored: bit N - 1 is signal N */
 };
 #define NURSERY_PAYLOAD_MAX ((uint64_t)4 << 20)
 

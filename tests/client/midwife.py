@@ -19,7 +19,7 @@ from raw import DEADLINE
 MAGIC, VERSION = 0x4E505550, 1
 REQUEST = struct.Struct("=IHHQ32s4Q6Q")
 ANSWER = struct.Struct("=IHHQiiHHIQQQ")
-PAYLOAD = struct.Struct("=IIIIQ")
+PAYLOAD = struct.Struct("=IIIIQQ")
 START = 1
 QUEUED, FORKED, REFUSED, CHANGED = 16, 17, 18, 19
 OUT, ERR, LINK, BELL, SHARED, LIFELINE, CRASH, ANSWERS, PAYLOAD_FD, CWD, FD_COUNT = range(11)
@@ -55,7 +55,7 @@ class Birth:
     def payload(self) -> tuple[int, dict[bytes, bytes]]:
         """The umask and the environment that the worker is to have."""
         data = os.pread(self.fds[PAYLOAD_FD], 1 << 22, 0)
-        magic, version, umask, count, size = PAYLOAD.unpack_from(data)
+        magic, version, umask, count, size, _ = PAYLOAD.unpack_from(data)
         strings = data[PAYLOAD.size :].split(b"\0")[:-1]
         assert (magic, version) == (MAGIC, VERSION) and len(strings) == count
         assert len(data) == PAYLOAD.size + size

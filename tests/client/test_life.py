@@ -3,7 +3,6 @@
 
 import atexit
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -298,27 +297,6 @@ def test_life_odd_parents_do_not_end_the_kernel(launch: Launch, value: str) -> N
 
 
 # -- what the one who started it left us ---
-
-
-def test_life_ignored_signals(launch: Launch) -> None:
-    """nohup: a hangup ends nothing. The worker ignores what any worker ignores."""
-
-    def ignore() -> None:
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-    plain, kernel = launch(), launch(process={"preexec_fn": ignore})
-    masks = [
-        re.search(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{one.worker.pid}/status").read_text(), re.MULTILINE)
-        for one in (plain, kernel)
-    ]
-    assert masks[0] and masks[1] and masks[0][1] == masks[1][1]
-    os.kill(kernel.pid, signal.SIGHUP)
-    assert kernel.client().ok("1+1").text == "2"
-    os.kill(kernel.pid, signal.SIGTERM)
-    assert kernel.wait_exit() == -signal.SIGTERM
-    os.kill(plain.pid, signal.SIGHUP)
-    assert plain.wait_exit() == -signal.SIGHUP
 
 
 def test_life_leaked_descriptors(launch: Launch) -> None:

@@ -398,7 +398,7 @@ def test_nursery_terminated_while_it_waits(nurse: Nurse, launch: Launch, stage: 
     midwife = nurse(stage)
     kernel = launch(env=midwife.env, wait=False)
     birth = midwife.wait()
-    kernel.signal(signal.SIGUSR1)  # there is nobody to pass it to
+    kernel.signal(signal.SIGWINCH)  # there is nobody to pass it to
     kernel.signal(signal.SIGTERM)
     assert kernel.wait_exit() == -signal.SIGTERM
     birth.wait_hang_up()

@@ -122,7 +122,7 @@ test_signal_alone(void **state)
 	(void)state;
 	int life;
 	struct worker w = make_worker(&life);
-	worker_signal_alone(&w, SIGUSR1);
+	worker_signal_alone(&w, SIGUSR1, NULL);
 	assert_int_equal(fd_wait_readable(w.pidfd, DEADLINE_MS), 1);
 	assert_int_equal(fd_wait_readable(life, 0), 0); /* the other one lives */
 	worker_close(&w);                               /* until now */
@@ -172,7 +172,7 @@ test_nobody_to_signal(void **state)
 	(void)state;
 	struct worker w = WORKER_INIT;
 	worker_signal(&w, SIGKILL); /* with a pid of 0 that would be us */
-	worker_signal_alone(&w, SIGKILL);
+	worker_signal_alone(&w, SIGKILL, NULL);
 	worker_close(&w);
 }
 

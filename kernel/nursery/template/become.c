@@ -105,6 +105,7 @@ become_parse(const void *bytes, size_t size, struct payload *ret, struct err *e)
 	if (header.size != size - sizeof header || header.umask > UMASK_MAX)
 		return err_set(e, ERR_INVALID, "the payload's header is wrong");
 	struct payload p = { .umask = header.umask,
+			     .ignored = header.ignored,
 			     .count = header.count,
 			     .strings = (const char *)bytes + sizeof header,
 			     .size = size - sizeof header };
@@ -144,6 +145,16 @@ become_free(struct payload *payload)
 	if (payload->map != NULL)
 		munmap(payload->map, payload->map_size);
 	*payload = (struct payload){ 0 };
+}
+
+void
+become_ignored(const struct payload *payload)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	for (int number = 1; number <= SIGRTMAX; number++) {
+		if (payload->ignored >> (number - 1) & 1)
+			sigaction(number, &ignore, NULL);
+	}
 }
 
 int

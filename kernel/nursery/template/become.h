@@ -17,6 +17,7 @@
 /* A validated payload. The strings are borrowed from `bytes`. */
 struct payload {
 	uint32_t umask;
+	uint64_t ignored;    /* bit N - 1: signal N */
 	uint32_t count;      /* strings, each NAME=VALUE with its NUL */
 	const char *strings; /* the first one; the others follow it */
 	size_t size;         /* bytes of all strings */
@@ -29,7 +30,7 @@ struct payload {
  * closing a descriptor of the caller's does. 0, or -1 with ERR_SYSTEM. */
 int become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct err *e);
 
-/* All dispositions the default, no alternate stack, nothing blocked but SIGINT: as front/spawn.c starts a worker. */
+/* All dispositions the default (see become_ignored), no alternate stack, nothing blocked but SIGINT: as front/spawn.c starts a worker. */
 void become_signals(void);
 
 /* Read a payload from bytes (borrowed). 0, or -1 with ERR_INVALID / ERR_LIMIT. */
@@ -39,6 +40,9 @@ int become_parse(const void *bytes, size_t size, struct payload *ret, struct err
 int become_open(int payload_fd, struct payload *ret, struct err *e);
 
 void become_free(struct payload *payload);
+
+/* After become_signals: ignore what the caller's starter had ignored. */
+void become_ignored(const struct payload *payload);
 
 /* Working directory (a descriptor, borrowed) and umask. 0, or -1 with ERR_SYSTEM. */
 int become_move(const struct payload *payload, int cwd_fd, struct err *e);

@@ -45,7 +45,8 @@ copy_python(const struct payload *payload, char ret[PATH_MAX])
 
 /* The process, before any Python runs in it: where it is accounted, what it may use, who it is, what it holds. */
 static int
-become_process(const struct nursery_order *order, int *fds, char ret_python[PATH_MAX], struct err *e)
+become_process(const struct nursery_order *order, int *fds, char ret_python[PATH_MAX], uint64_t *ret_ignored,
+	       struct err *e)
 {
 	const struct nursery_placement *p = &order->placement;
 	struct payload payload;
@@ -62,6 +63,8 @@ become_process(const struct nursery_order *order, int *fds, char ret_python[PATH
 	if (become_open(kept[0], &payload, e) < 0)
 		return -1;
 	copy_python(&payload, ret_python);
+	become_ignored(&payload);
+	*ret_ignored = payload.ignored;
 	int failure = become_move(&payload, kept[1], e);
 	if (failure == 0)
 		failure = become_environment(&payload, e);
@@ -103,15 +106,16 @@ environment(void)
 	return py_environment;
 }
 
-/* pupitre.nursery.fresh.awake(environment, python): true when this Python may serve the caller. */
+/* pupitre.nursery.fresh.awake(environment, python, ignored): true when this Python may serve the caller. */
 static int
-awake(const char *python)
+awake(const char *python, uint64_t ignored)
 {
 	PyObject *py_fresh = PyImport_ImportModule("pupitre.nursery.fresh");
 	PyObject *py_environment = py_fresh == NULL ? NULL : environment();
 	PyObject *py_result = NULL;
 	if (py_environment != NULL)
-		py_result = PyObject_CallMethod(py_fresh, "awake", "Os", py_environment, python);
+		py_result = PyObject_CallMethod(py_fresh, "awake", "OsK", py_environment, python,
+						(unsigned long long)ignored);
 	int serves = py_result == NULL ? -1 : PyObject_IsTrue(py_result);
 	Py_XDECREF(py_result);
 	Py_XDECREF(py_environment);
@@ -124,14 +128,15 @@ child_run(const struct nursery_order *order, int *fds)
 {
 	struct err e = ERR_INIT;
 	char python[PATH_MAX];
-	if (become_process(order, fds, python, &e) < 0)
+	uint64_t ignored;
+	if (become_process(order, fds, python, &ignored, &e) < 0)
 		give_up(&e);
 	heap_copy_expected();
 	if (become_worker(&e) < 0)
 		give_up(&e);
 	heap_tune_worker();
 	PyOS_AfterFork_Child();
-	int serves = module_refresh() < 0 ? -1 : awake(python);
+	int serves = module_refresh() < 0 ? -1 : awake(python, ignored);
 	if (serves == 0)
 		_exit(CHILD_UNLIKE);
 	if (serves < 0) {

@@ -6,6 +6,7 @@ user's environment, home directory or from chance, and that the template took fr
 import codecs
 import gc
 import os
+import signal
 import site
 import sys
 import sysconfig
@@ -28,8 +29,10 @@ _matplotlib_answers: list[Any] = []  # cells of closures
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def awake(environment: dict[bytes, bytes], python: str) -> bool:
+def awake(environment: dict[bytes, bytes], python: str, ignored: int = 0) -> bool:
     """Become the worker of the user whose `environment` this is; C has done its part of it. `python`: sys.executable.
+
+    `ignored`: signals that are, bit N - 1 for signal N.
 
     False if this user would import something else than the template did: the process ends, and the kernel starts cold.
     """
@@ -38,6 +41,7 @@ def awake(environment: dict[bytes, bytes], python: str) -> bool:
     belongings.replace_files()
     _set_environment(environment)
     _set_interpreter(python)
+    _set_signals(ignored)
     own = _set_path()
     if _is_shadowed(own) or not _set_matplotlib():
         return False
@@ -73,6 +77,14 @@ def _set_interpreter(python: str) -> None:
     time.tzset()
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
     _set_files(environ.get("PYTHONIOENCODING", ""), bool(environ.get("PYTHONUNBUFFERED")))
+
+
+def _set_signals(ignored: int) -> None:
+    """Python looks at how signals are handled once, when it starts."""
+    for number in range(1, signal.NSIG):
+        if ignored >> (number - 1) & 1:
+            with suppress(OSError):  # those that the worker itself needs
+                signal.signal(number, signal.SIG_IGN)
 
 
 def remember_filters() -> None:
