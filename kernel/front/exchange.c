@@ -33,17 +33,20 @@ exchange_begin(struct front *f, const struct request *r)
 void
 exchange_reply(struct front *f, const struct request *r, const struct reply *reply)
 {
-	char msg_type[128];
+	BUF_AUTO msg_type = BUF_INIT;
 	struct err e = ERR_INIT;
 	streams_flush(f);
 	if (reply == NULL)
 		return;
-	request_reply_type(r, msg_type, sizeof msg_type);
+	if (request_reply_type(r, &msg_type) < 0) {
+		log_error("event=lost type=reply reason=\"no memory\"");
+		return;
+	}
 	struct outgoing out = {
 		.channel = r->channel,
 		.identities = r->wire.identities,
 		.identity_count = r->wire.identity_count,
-		.msg_type = reply->msg_type != NULL ? reply->msg_type : msg_type,
+		.msg_type = msg_type.data,
 		.parent = r->wire.parts[WIRE_HEADER],
 		.metadata = reply->metadata,
 		.content = reply->content,

@@ -13,7 +13,6 @@
 void exchange_begin(struct front *f, const struct request *r);
 
 struct reply {
-	const char *msg_type; /* NULL: the one that belongs to the request */
 	struct wire_frame metadata, content;
 	const struct frame_part *buffers;
 	size_t buffer_count;

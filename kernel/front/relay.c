@@ -17,6 +17,10 @@
 #include "protocol/limits.h"
 
 #define STARTING "{\"execution_state\": \"starting\"}"
+#define ENGINE_FAILED                                                                                                  \
+	"The kernel's own code failed on this request; what the request was to do may be done in part or not at all. " \
+	"If it happens again, restart the kernel."
+#define CAUSE_MAX 200      /* bytes */
 #define FRAMES_AT_ONCE 512 /* in one turn of the loop, so that a worker that floods the link is still interrupted */
 #define FILLS_AT_ONCE 64
 #define DRAIN_MS 500 /* for what a dead worker left; a descendant may still hold its end and go on writing */
@@ -25,7 +29,8 @@
 #define PIPE_BYTES_BEFORE_REPLY ((size_t)256 * 1024)
 #define PIPE_BYTES_OF_THE_DEAD ((size_t)4 * 1024 * 1024)
 
-enum { REPLY_TYPE, REPLY_METADATA, REPLY_CONTENT, REPLY_BUFFERS };
+enum { DONE_CAUSE };
+enum { REPLY_METADATA, REPLY_CONTENT, REPLY_BUFFERS };
 enum { PUBLISH_TYPE, PUBLISH_TOPIC, PUBLISH_PARENT, PUBLISH_METADATA, PUBLISH_CONTENT, PUBLISH_BUFFERS };
 
 _Static_assert(PUBLISH_BUFFERS + LIMIT_BUFFERS <= FRAME_PARTS_MAX, "the link takes every message");
@@ -113,13 +118,9 @@ release_active(struct front *f)
 static int
 on_reply(struct front *f, const struct frame *frame, struct err *e)
 {
-	char msg_type[64];
 	if (f->active == NULL || frame->header.serial != f->active->serial)
 		return err_set(e, ERR_INVALID, "a reply to request %u, which is not open", frame->header.serial);
-	if (part_type(frame, REPLY_TYPE, msg_type, e) < 0)
-		return -1;
-	struct reply reply = { .msg_type = msg_type,
-			       .metadata = part(frame, REPLY_METADATA),
+	struct reply reply = { .metadata = part(frame, REPLY_METADATA),
 			       .content = part(frame, REPLY_CONTENT),
 			       .buffers = frame->parts + REPLY_BUFFERS,
 			       .buffer_count = frame->header.part_count - REPLY_BUFFERS };
@@ -130,6 +131,17 @@ on_reply(struct front *f, const struct frame *frame, struct err *e)
 	return 0;
 }
 
+/* The engine has failed on a request and could not say so itself. */
+static void
+fail_for(struct front *f, struct request *r, struct wire_frame cause)
+{
+	BUF_AUTO why = BUF_INIT;
+	buf_append_string(&why, ENGINE_FAILED);
+	buf_appendf(&why, " (%.*s)", cause.size < CAUSE_MAX ? (int)cause.size : CAUSE_MAX, (const char *)cause.data);
+	buf_append(&why, "", 1);
+	exchange_fail(f, r, "KernelError", why.failed ? ENGINE_FAILED : why.data);
+}
+
 static int
 on_done(struct front *f, const struct frame *frame, struct err *e)
 {
@@ -137,7 +149,9 @@ on_done(struct front *f, const struct frame *frame, struct err *e)
 		return err_set(e, ERR_INVALID, "the end of request %u, which is not open", frame->header.serial);
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
 	struct request *r = release_active(f);
-	if (request_wants_reply(r))
+	if (frame->header.part_count > 0)
+		fail_for(f, r, part(frame, DONE_CAUSE));
+	else if (request_wants_reply(r))
 		exchange_fail(f, r, "NotImplementedError", "this kernel has no answer to that request");
 	else
 		exchange_end(f, r, NULL);

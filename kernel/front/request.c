@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "front/request.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REQUEST_SUFFIX "_request"
+#define REPLY_SUFFIX "_reply"
 
 void
 request_free(struct request *r)
@@ -33,13 +33,12 @@ request_wants_reply(const struct request *r)
 	return stem_size(r->header.msg_type) > 0;
 }
 
-void
-request_reply_type(const struct request *r, char *ret, size_t size)
+int
+request_reply_type(const struct request *r, struct buf *out)
 {
 	size_t stem = stem_size(r->header.msg_type);
-	if (stem == 0)
-		stem = strlen(r->header.msg_type);
-	snprintf(ret, size, "%.*s_reply", (int)(stem < size ? stem : size), r->header.msg_type);
+	buf_append(out, r->header.msg_type, stem == 0 ? strlen(r->header.msg_type) : stem);
+	return buf_append(out, REPLY_SUFFIX, sizeof REPLY_SUFFIX);
 }
 
 bool

@@ -29,8 +29,8 @@ void request_free(struct request *r); /* NULL is fine */
 /* Whether it must get a reply: its type ends in "_request". */
 bool request_wants_reply(const struct request *r);
 
-/* The type of its reply: "x_request" -> "x_reply", anything else -> "<type>_reply". Writes at most `size` bytes with NUL. */
-void request_reply_type(const struct request *r, char *ret, size_t size);
+/* Append the type of its reply, NUL included: "x_request" -> "x_reply", anything else -> "<type>_reply". 0, or -1 with out->failed set. */
+int request_reply_type(const struct request *r, struct buf *out);
 
 bool request_is(const struct request *r, const char *msg_type);
 

@@ -13,7 +13,8 @@
 
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
 #define DRAIN_MS 50
-#define PARTS_USUAL 16 /* of a request that needs no list of its own */
+#define REQUEST_BUFFERS (WIRE_SIGNED_PARTS + 2) /* parts before the buffers: type, what is signed, identity */
+#define PARTS_USUAL 16                          /* of a request that needs no list of its own */
 #define ABORTED "{\"status\": \"aborted\"}"
 #define STOPPED "KernelStopped" /* ename of what the end of the kernel left undone */
 
@@ -96,10 +97,11 @@ send_request(struct worker *w, const struct request *r, struct err *e)
 	const struct wire_msg *wire = &r->wire;
 	struct frame_header header = { .type = FRAME_REQUEST, .serial = r->serial };
 	struct frame_part few[PARTS_USUAL];
-	size_t count = 0, total = WIRE_SIGNED_PARTS + 1 + wire->buffer_count;
+	size_t count = 0, total = REQUEST_BUFFERS + wire->buffer_count;
 	struct frame_part *parts = total <= PARTS_USUAL ? few : calloc(total, sizeof *parts);
 	if (parts == NULL)
 		return err_memory(e);
+	parts[count++] = (struct frame_part){ r->header.msg_type, strlen(r->header.msg_type) };
 	for (int i = 0; i < WIRE_SIGNED_PARTS; i++)
 		parts[count++] = (struct frame_part){ wire->parts[i].data, wire->parts[i].size };
 	static const struct wire_frame nobody = { "", 0 };

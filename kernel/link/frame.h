@@ -19,22 +19,22 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define FRAME_MAGIC 0x31505550u          /* "PUP1": bumped when the format changes */
+#define FRAME_MAGIC 0x32505550u          /* "PUP2": bumped when the format changes */
 #define FRAME_PARTS_MAX 65600u           /* parts of one frame: room for the buffers of any message */
 #define FRAME_SIZE_MAX ((size_t)1 << 30) /* bytes of one frame, header included */
 
 enum frame_type {
 	/* front -> worker */
 	FRAME_START = 1,   /* first frame. parts: start JSON (see docs/protocol.md, "The link") */
-	FRAME_REQUEST = 2, /* parts: header, parent header, metadata, content, identity, buffers... */
+	FRAME_REQUEST = 2, /* parts: msg_type, header, parent header, metadata, content, identity, buffers... */
 	FRAME_INPUT_REPLY =
 		3,      /* on the answers' socket. flags: number of the question. parts: content of the input_reply;
 				* none: no answer will come */
 	FRAME_EXIT = 4, /* orderly end; flags may hold FRAME_RESTART. no parts */
 	/* worker -> front */
 	FRAME_HELLO = 16,   /* ready. parts: content of kernel_info_reply */
-	FRAME_REPLY = 17,   /* answers serial. parts: msg_type, metadata, content, buffers... */
-	FRAME_DONE = 18,    /* serial is finished and wants no reply (comm_msg and the like). no parts */
+	FRAME_REPLY = 17,   /* answers serial. parts: metadata, content, buffers... */
+	FRAME_DONE = 18,    /* serial is finished: see below. parts: none, or the name of an exception */
 	FRAME_PUBLISH = 19, /* iopub. parts: msg_type, topic, parent header, metadata, content, buffers... */
 	FRAME_INPUT_REQUEST =
 		20,     /* stdin, to the client that sent serial. flags: number of the question. parts: content */
@@ -45,6 +45,7 @@ enum frame_type {
  * FRAME_PARENTS_KEPT requests; serial 0 with an empty part means the parent {}. */
 #define FRAME_PARENTS_KEPT 64u
 /* PUBLISH: an empty topic part means kernel.<id>.<msg_type>. */
+/* DONE without a part: the request wants no reply (comm_msg and the like). With one: it could not be served, and the front says so. */
 
 enum frame_flag {
 	FRAME_STATUS_OK = 1 << 0,    /* REPLY: status "ok" */

@@ -57,21 +57,21 @@ _newest: tuple[int, Parent] = (0, NOBODY)
 
 
 def parse(serial: int, parts: Sequence[bytes]) -> Parent:
-    """The parts of a REQUEST frame (header, parent header, metadata, content, identity, buffers...) as a Parent.
+    """The parts of a REQUEST frame (type, header, parent header, metadata, content, identity, buffers...) as a Parent.
 
     Metadata or content that is null becomes {}; ValueError for what is no JSON object. Does not make it current.
     """
-    header = decode(parts[0])
+    header = decode(parts[1])
     message = Parent(
         header=header,
         msg_id=header.get("msg_id", ""),
-        msg_type=header.get("msg_type", ""),
-        parent_header=decode(parts[1]),
-        metadata={} if parts[2] == b"null" else decode(parts[2]),
-        content={} if parts[3] == b"null" else decode(parts[3]),
-        buffers=[memoryview(part) for part in parts[5:]],
+        msg_type=parts[0].decode(),
+        parent_header=decode(parts[2]),
+        metadata={} if parts[3] == b"null" else decode(parts[3]),
+        content={} if parts[4] == b"null" else decode(parts[4]),
+        buffers=[memoryview(part) for part in parts[6:]],
     )
-    message.serial, message.raw, message.identity = serial, parts[0], [parts[4]] if parts[4] else []
+    message.serial, message.raw, message.identity = serial, parts[1], [parts[5]] if parts[5] else []
     return message
 
 

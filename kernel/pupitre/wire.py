@@ -41,7 +41,7 @@ def reply(
     metadata: dict[str, Any] | bytes | None = None,
     abort: bool = False,
 ) -> None:
-    """The answer to `message`; its type is the request's with _reply. Content that is bytes is JSON.
+    """The answer to `message`; the front knows its type. Content that is bytes is JSON.
 
     What is in a dict must be our own: making JSON of what is not runs user code. `failed`: bytes have status error.
     `abort`: what waits in the queue is to be aborted.
@@ -50,10 +50,7 @@ def reply(
     flags = door.STATUS_ERROR if failed else door.STATUS_OK
     if abort:
         flags |= door.ABORT_QUEUE
-    name = message["msg_type"].removesuffix("_request") + "_reply"
-    door.send(
-        door.REPLY, flags, message.serial, [name.encode(), encode(metadata) if metadata else _EMPTY, encode(content)]
-    )
+    door.send(door.REPLY, flags, message.serial, [encode(metadata) if metadata else _EMPTY, encode(content)])
 
 
 def done(serial: int) -> None:

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dispatch.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "fork.h"
@@ -12,66 +11,13 @@
 
 static PyObject *py_handle, *py_fail; /* owned; NULL until set_handler */
 
-static const char canned_evalue[] =
-	"The kernel's own code failed on this request; what the request was to do may be done in part or not at all. "
-	"If it happens again, restart the kernel.";
-
-static struct frame_part
-text_part(const char *text)
-{
-	return (struct frame_part){ .data = text, .size = strlen(text) };
-}
-
-/* The type of the reply to `type`, or NULL when that wants no reply. */
-static const char *
-reply_type(const char *type, char *buffer, size_t size)
-{
-	static const char suffix[] = "_request";
-	size_t length = strlen(type);
-	if (length < sizeof suffix || strcmp(type + length - (sizeof suffix - 1), suffix) != 0)
-		return NULL;
-	snprintf(buffer, size, "%.*s_reply", (int)(length - (sizeof suffix - 1)), type);
-	return buffer;
-}
-
-/* The error as the cell shows it. */
-static int
-publish_error(uint32_t serial, const char *content)
-{
-	const struct frame_header header = { .type = FRAME_PUBLISH, .serial = serial };
-	const struct frame_part parts[] = { text_part("error"), text_part(""), text_part(""), text_part("{}"),
-					    text_part(content) };
-	return link_send(&header, parts, sizeof parts / sizeof *parts);
-}
-
-/* Answer without the engine. cause: the name of the exception's type. */
+/* Let the front answer. cause: the name of the exception's type. */
 static void
-answer_canned(uint32_t serial, const char *cause)
+answer_from_the_front(uint32_t serial, const char *cause)
 {
-	char content[640], type[REQUEST_TYPE_SIZE];
-	const char *asked = requests_type(serial);
-	const char *reply = reply_type(asked, type, sizeof type);
-	snprintf(content, sizeof content,
-		 "\"ename\":\"KernelError\",\"evalue\":\"%s (%s)\",\"traceback\":[\"KernelError: %s (%s)\"]",
-		 canned_evalue, cause, canned_evalue, cause);
-	char whole[sizeof content + 64];
-	struct frame_header header = { .type = FRAME_DONE, .serial = serial };
-	if (strcmp(asked, "execute_request") == 0) {
-		snprintf(whole, sizeof whole, "{%s}", content);
-		if (publish_error(serial, whole) < 0)
-			PyErr_Clear();
-	}
-	size_t count = 0;
-	struct frame_part parts[3];
-	if (reply != NULL) {
-		header.type = FRAME_REPLY;
-		header.flags = FRAME_STATUS_ERROR;
-		snprintf(whole, sizeof whole, "{\"status\":\"error\",\"execution_count\":0,%s}", content);
-		parts[count++] = text_part(reply);
-		parts[count++] = text_part("{}");
-		parts[count++] = text_part(whole);
-	}
-	if (link_send(&header, parts, count) == 0)
+	const struct frame_header header = { .type = FRAME_DONE, .serial = serial };
+	const struct frame_part part = { .data = cause, .size = strlen(cause) };
+	if (link_send(&header, &part, 1) == 0)
 		return;
 	/* Without an answer the front would wait for ever; a death it can report. If it is gone, the lifeline ends us. */
 	if (PyErr_ExceptionMatches(PyExc_MemoryError))
@@ -88,7 +34,7 @@ take_failure(void)
 	return py_take_exception();
 }
 
-/* A handler failed: mend the interpreter, tell the engine, and if that fails too answer from here. */
+/* A handler failed: mend the interpreter, tell the engine, and if that fails too let the front answer. */
 static void
 fail(uint32_t serial)
 {
@@ -103,7 +49,7 @@ fail(uint32_t serial)
 		Py_XDECREF(py_result);
 	}
 	if (requests_is_open(serial))
-		answer_canned(serial, Py_TYPE(py_error)->tp_name);
+		answer_from_the_front(serial, Py_TYPE(py_error)->tp_name);
 	Py_DECREF(py_error);
 }
 

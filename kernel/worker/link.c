@@ -194,9 +194,7 @@ static int
 accept_decoded(struct incoming *ret)
 {
 	const struct frame_header *h = &decoded.header;
-	const struct frame_part *first = decoded.parts;
-	bool opens = h->type == FRAME_REQUEST && h->part_count > 0;
-	if (opens && requests_open(h->serial, first->data, first->size) < 0) {
+	if (h->type == FRAME_REQUEST && requests_open(h->serial) < 0) {
 		PyErr_NoMemory();
 		return -1;
 	}

@@ -49,6 +49,31 @@ def test_e_unknown_request_gets_an_error_reply(client: Client, channel: str) -> 
     assert result.status == "error" and result.content["ename"] and "traceback" in result.content
 
 
+@pytest.mark.parametrize("stem", ["x" * 60, "é" * 500, "x" * 20_000, "a_reply_", 'a\n"b'])
+def test_e_reply_type_is_the_requests(client: Client, stem: str) -> None:
+    """Of any length: the reply that a worker named in 64 bytes and more was taken for nonsense, and the kernel died."""
+    assert client.request(f"{stem}_request").reply.type == f"{stem}_reply"
+    assert client.ok("1").text == "1"
+
+
+def test_e_requests_of_a_broken_engine_are_answered(launch: Launch) -> None:
+    """Neither its handler nor what should report the failure works: C answers, and shows the error on a cell."""
+    kernel = launch()
+    client = kernel.client()
+    client.ok("import _pupitre\ndef broken(*args): raise type('Odd \"name\"', (Exception,), {})\n")
+    client.ok("_pupitre.set_handler(broken, broken)")
+    cell = client.request("execute_request", {"code": "1"})
+    assert [message.type for message in cell.messages] == ["error"]
+    looked = client.request("complete_request", {"code": "x", "cursor_pos": 1})
+    for content in (cell.content, looked.content, cell.messages[0].content):
+        assert content["ename"] == "KernelError" and content["evalue"].endswith('(Odd "name")')
+        assert content["traceback"] == [f"KernelError: {content['evalue']}"]
+    assert cell.status == looked.status == "error"
+    msg_id = client.send("comm_msg", {"comm_id": "x", "data": {}})
+    client.recv_busy(msg_id)
+    client.recv_idle(msg_id)
+
+
 def test_e_extra_fields_are_ignored(client: Client) -> None:
     assert client.request("execute_request", {"code": "1", "unknown": {"a": [1]}}).text == "1"
     assert client.request("complete_request", {"code": "pri", "cursor_pos": 3, "x": 1}).status == "ok"

@@ -38,7 +38,6 @@ class Answer:
     """What one request brought: everything published meanwhile, in order, and the reply."""
 
     messages: list[Message]
-    reply_type: str | None = None
     reply: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     flags: int = 0
@@ -130,7 +129,7 @@ class Engine:
             json.dumps(part).encode() for part in (header, {}, metadata if metadata is not None else {}, content or {})
         ]
         first = len(door.order)
-        door.put((door.REQUEST, 0, serial, [*parts, b"identity", *buffers]))
+        door.put((door.REQUEST, 0, serial, [msg_type.encode(), *parts, b"identity", *buffers]))
         self.run_until(lambda frame: frame[0] in (door.REPLY, door.DONE) and frame[2] == serial, during)
         return self.collect(first, serial)
 
@@ -184,8 +183,7 @@ class Engine:
                     Message(parts[0].decode(), content, owner, parts[1], parts[2], json.loads(parts[3]), parts[5:])
                 )
             elif frame_type == door.REPLY and owner == serial:
-                answer.reply_type, answer.flags = parts[0].decode(), flags
-                answer.metadata, answer.reply = json.loads(parts[1]), json.loads(parts[2])
+                answer.flags, answer.metadata, answer.reply = flags, json.loads(parts[0]), json.loads(parts[1])
         return answer
 
     def execute(

@@ -17,7 +17,6 @@ def test_result_and_order(engine: Engine) -> None:
     assert result["data"] == {"text/plain": "2"}
     assert result["execution_count"] == answer.reply["execution_count"]
     assert set(answer.reply) == {"status", "execution_count", "user_expressions", "payload"}
-    assert answer.reply_type == "execute_reply"
     assert answer.flags == door.STATUS_OK
 
 
@@ -113,9 +112,7 @@ def test_bad_request_gets_an_error_reply(engine: Engine, content: dict[str, obje
 
 def test_metadata_null_is_none_at_all(engine: Engine) -> None:
     engine.serial = 1
-    door.put(
-        (door.REQUEST, 0, 1, [b'{"msg_type":"execute_request","msg_id":"1"}', b"{}", b"null", b'{"code":"7"}', b"id"])
-    )
+    door.put((door.REQUEST, 0, 1, [b"execute_request", b'{"msg_id":"1"}', b"{}", b"null", b'{"code":"7"}', b"id"]))
     engine.run_until(lambda frame: frame[0] == door.REPLY)
     assert engine.collect(0, 1).reply["status"] == "ok"
 
@@ -123,7 +120,7 @@ def test_metadata_null_is_none_at_all(engine: Engine) -> None:
 def test_half_an_emoji_in_the_code(engine: Engine) -> None:
     engine.serial = 1
     content = b'{"code":"print(\'\\ud83d\')"}'
-    door.put((door.REQUEST, 0, 1, [b'{"msg_type":"execute_request","msg_id":"1"}', b"{}", b"{}", content, b"id"]))
+    door.put((door.REQUEST, 0, 1, [b"execute_request", b'{"msg_id":"1"}', b"{}", b"{}", content, b"id"]))
     engine.run_until(lambda frame: frame[0] == door.REPLY)
     assert engine.collect(0, 1).reply["status"] in ("ok", "error")
     assert engine.result("1") == "1"
@@ -258,7 +255,7 @@ def test_handler_that_raises_is_answered(engine: Engine, monkeypatch: pytest.Mon
 
 def test_unknown_requests(engine: Engine) -> None:
     answer = engine.request("frobnicate_request")
-    assert answer.reply["status"] == "error" and answer.reply_type == "frobnicate_reply"
+    assert answer.reply["status"] == "error" and "frobnicate_request" in answer.reply["evalue"]
     assert engine.request("frobnicate").reply == {}
 
 
@@ -297,7 +294,7 @@ def test_exit_says_bye_before_the_reply(engine: Engine) -> None:
     engine.execute("exit()")
     kinds = [frame[0] for frame in door.sent]
     assert kinds.index(door.BYE) < kinds.index(door.REPLY)
-    reply = json.loads(next(frame for frame in door.sent if frame[0] == door.REPLY)[3][2])
+    reply = json.loads(next(frame for frame in door.sent if frame[0] == door.REPLY)[3][1])
     assert reply["payload"] == [{"source": "ask_exit", "keepkernel": False}]
     assert engine.loop.exiting
     engine.loop.exiting = False

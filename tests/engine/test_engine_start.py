@@ -35,7 +35,7 @@ def answered(frame):
             header = {{"msg_type": "execute_request", "msg_id": str(number)}}
             content = {{"code": requests.pop(0), "store_history": False}}
             parts = [json.dumps(part).encode() for part in (header, {{}}, {{}}, content)]
-            door.put((door.REQUEST, 0, number, [*parts, b"id"]))
+            door.put((door.REQUEST, 0, number, [b"execute_request", *parts, b"id"]))
         else:
             door.put((door.EXIT, 0, 0, []))
 door.on_send = answered

@@ -21,7 +21,7 @@ START, REQUEST, INPUT_REPLY, EXIT = 1, 2, 3, 4
 HELLO, REPLY, DONE, PUBLISH, INPUT_REQUEST, BYE = 16, 17, 18, 19, 20, 21
 HEADER = struct.Struct("=IHHIIQ")  # struct frame_header, link/frame.h
 RECORD = struct.Struct("=III")  # struct ring_record, link/ring.h
-MAGIC, STATE_MAGIC = 0x31505550, 0x54535550
+MAGIC, STATE_MAGIC = 0x32505550, 0x54535550
 PAGE, RING_SIZE = 4096, 64 * 1024
 SHARED_SIZE = 2 * PAGE + RING_SIZE
 WORDS = {
@@ -71,8 +71,8 @@ class Frame:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The content of a REPLY (part 2), a PUBLISH (part 4), or the only part of the others."""
-        index = {REPLY: 2, PUBLISH: 4}.get(self.type, 0)
+        """The content of a REPLY (part 1), a PUBLISH (part 4), or the only part of the others."""
+        index = {REPLY: 1, PUBLISH: 4}.get(self.type, 0)
         content: dict[str, Any] = json.loads(self.parts[index])
         return content
 
@@ -259,7 +259,7 @@ class Front:
         self.serial += 1
         header = json.dumps({"msg_id": str(self.serial), "msg_type": msg_type}).encode()
         content = json.dumps({"code": code, "how": how}).encode()
-        return encode(REQUEST, 0, self.serial, [header, b"{}", b"{}", content, b"id"])
+        return encode(REQUEST, 0, self.serial, [msg_type.encode(), header, b"{}", b"{}", content, b"id"])
 
     def ask(self, code: str, how: str = "user", msg_type: str = "execute_request") -> int:
         """Send a request; its serial."""

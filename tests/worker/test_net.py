@@ -6,7 +6,7 @@ import select
 from pathlib import Path
 
 import pytest
-from front import BYE, DONE, EXIT, INPUT_REPLY, PUBLISH, REPLY, Front, encode
+from front import BYE, DONE, EXIT, INPUT_REPLY, Front, encode
 
 
 def test_a_handler_that_raises(front: Front) -> None:
@@ -26,35 +26,21 @@ def test_a_reply_after_a_failure_is_dropped(front: Front) -> None:
     assert front.run("result = 1")["result"] == "1"
 
 
-def test_a_failing_fail_gets_a_canned_reply(front: Front) -> None:
+def test_a_failing_fail_leaves_the_answer_to_the_front(front: Front) -> None:
     front.run("engine.fails = True")
     serial = front.ask("raise ValueError('oh')", "raise")
-    error = front.receive()
-    assert (error.type, error.serial, error.parts[:4]) == (PUBLISH, serial, [b"error", b"", b"", b"{}"])
-    assert error.content["ename"] == "KernelError" and "ValueError" in error.content["evalue"]
-    reply = front.reply(serial)
-    assert (reply.parts[0], reply.flags) == (b"execute_reply", 2)
-    assert reply.content["status"] == "error" and reply.content["ename"] == "KernelError"
+    frame = front.receive()
+    assert (frame.type, frame.serial, frame.parts) == (DONE, serial, [b"ValueError"])
+    assert front.run("result = 1")["result"] == "1"
 
 
-@pytest.mark.parametrize(
-    ("msg_type", "answer"),
-    [
-        ("complete_request", b"complete_reply"),
-        ("x" * 50 + "_request", b"x" * 50 + b"_reply"),
-        ("comm_msg", None),
-        ("x" * 70 + "_request", None),
-        ("_request", None),
-        ("", None),
-    ],
-)
-def test_canned_answers_fit_the_request(front: Front, msg_type: str, answer: bytes | None) -> None:
+@pytest.mark.parametrize("msg_type", ["complete_request", "x" * 5000 + "_request", "comm_msg", ""])
+def test_every_type_is_answered_once(front: Front, msg_type: str) -> None:
     front.run("engine.fails = True")
     serial = front.ask("1/0", "raise", msg_type)
     frame = front.receive()
-    assert (frame.serial, frame.type) == (serial, DONE if answer is None else REPLY)
-    if answer is not None:
-        assert frame.parts[0] == answer
+    assert (frame.type, frame.serial, frame.parts) == (DONE, serial, [b"ZeroDivisionError"])
+    assert front.run("result = 1")["result"] == "1"
 
 
 def test_a_deferred_reply_comes_once(front: Front) -> None:

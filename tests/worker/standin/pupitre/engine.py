@@ -43,7 +43,7 @@ dumps, loads, format_exception, encode = json.dumps, json.loads, traceback.forma
 def reply(serial: int, status: str, **content: Any) -> None:
     flag = _pupitre.STATUS_OK if status == "ok" else _pupitre.STATUS_ERROR
     body = encode(dumps({"status": status, **content}))
-    _pupitre.send(_pupitre.REPLY, flag, serial, [b"execute_reply", b"{}", body])
+    _pupitre.send(_pupitre.REPLY, flag, serial, [b"{}", body])
 
 
 def execute(code: str) -> Any:
@@ -72,7 +72,7 @@ def handle(type: int, flags: int, serial: int, parts: list[bytes]) -> bool | Non
         return None
     if type != _pupitre.REQUEST:
         return None
-    content = loads(parts[3])
+    content = loads(parts[4])
     _pupitre.parent.set((serial, None))
     _pupitre.set_parent((serial, None))
     how = content["how"]
