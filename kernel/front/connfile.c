@@ -49,15 +49,17 @@ make_dirs(char *path, struct err *e)
 }
 
 static char *
-absolute(const char *path)
+absolute(const char *path, struct err *e)
 {
 	if (path[0] == '/')
 		return strdup(path);
 	char cwd[PATH_MAX];
 	char *result = NULL;
-	if (getcwd(cwd, sizeof cwd) == NULL || asprintf(&result, "%s/%s", cwd, path) < 0)
+	if (getcwd(cwd, sizeof cwd) == NULL) {
+		err_system(e, "cannot tell where the connection file %.120s is: no current directory", path);
 		return NULL;
-	return result;
+	}
+	return asprintf(&result, "%s/%s", cwd, path) < 0 ? NULL : result;
 }
 
 /* Where the file is, or where it is to be made. Owned; NULL with *e set. */
@@ -69,7 +71,7 @@ locate(const char *name, bool *ret_runtime, struct err *e)
 	bool bare = name == NULL || strchr(name, '/') == NULL;
 	*ret_runtime = bare && (name == NULL || access(name, F_OK) < 0);
 	if (!*ret_runtime) {
-		result = absolute(name);
+		result = absolute(name, e);
 	} else {
 		if (runtime_dir(&path, e) < 0)
 			return NULL;

@@ -74,6 +74,8 @@ make_common(struct worker *w, struct ends *ends, struct err *e)
 		return err_system(e, "cannot make the link to the worker");
 	ends->fds[NURSERY_FD_BELL] = fcntl(w->bell, F_DUPFD_CLOEXEC, FREE_FD);
 	ends->fds[NURSERY_FD_CRASH] = fcntl(w->crash, F_DUPFD_CLOEXEC, FREE_FD);
+	if (ends->fds[NURSERY_FD_BELL] < 0 || ends->fds[NURSERY_FD_CRASH] < 0)
+		return err_system(e, "duplicating a descriptor");
 	w->shared = shared_new(&ends->fds[NURSERY_FD_SHARED], e);
 	return w->shared == NULL ? -1 : 0;
 }

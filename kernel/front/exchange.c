@@ -150,6 +150,7 @@ exchange_mention(struct front *f, const char *text)
 	streams_flush(f);
 	buf_append_string(&content, "{\"name\": \"stderr\", \"text\": ");
 	text_append_json(&content, text, strlen(text));
-	buf_append_string(&content, "}");
+	if (buf_append_string(&content, "}") < 0)
+		return;
 	exchange_publish(f, "stream", f->active->wire.parts[WIRE_HEADER], content.data, content.size);
 }

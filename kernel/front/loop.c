@@ -84,8 +84,6 @@ on_subscription(struct front *f, const struct wire_frame *frame)
 	const char *bytes = frame->data;
 	struct err e = ERR_INIT;
 	BUF_AUTO content = BUF_INIT;
-	if (output_is_full(&f->output))
-		return; /* whoever subscribes and does not read gets no welcomes to keep for him */
 	if (frame->size == 0 || bytes[0] != 1 || frame->size - 1 > LIMIT_TOPIC_SIZE)
 		return;
 	struct wire_frame topic = { bytes + 1, frame->size - 1 };
@@ -108,8 +106,9 @@ on_iopub(struct front *f)
 {
 	const struct wire_frame *frames;
 	size_t count;
-	for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && sockets_receive(f->sockets, CHANNEL_IOPUB, &frames, &count) > 0;
-	     i++) {
+	for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && !output_is_full(&f->output); i++) {
+		if (sockets_receive(f->sockets, CHANNEL_IOPUB, &frames, &count) == 0)
+			return;
 		if (count == 1) {
 			struct wire_frame frame = frames[0];
 			on_subscription(f, &frame);
@@ -204,6 +203,8 @@ watch(struct front *f, struct poll_set *set)
 	set->channels = (1u << CHANNEL_COUNT) - 1;
 	if (f->queue.bytes >= FRONT_QUEUE_MAX)
 		set->channels &= ~(1u << CHANNEL_SHELL);
+	if (full)
+		set->channels &= ~(1u << CHANNEL_IOPUB); /* whoever subscribes now is welcomed when there is room */
 }
 
 static void

@@ -83,7 +83,8 @@ apply_options(struct err *e)
 		if (size > 5 && strcmp(front.file.path + size - 5, ".json") == 0)
 			size -= 5;
 		buf_appendf(&prefix, "%.*s-ipc", (int)size, front.file.path);
-		buf_append(&prefix, "", 1);
+		if (buf_append(&prefix, "", 1) < 0)
+			return err_memory(e);
 		ip = prefix.data;
 	}
 	if (ip == NULL)

@@ -136,6 +136,17 @@ def test_b_twenty_thousand_displays_reach_a_slow_client(kernel: Kernel) -> None:
     assert [int(message.content["data"]["text/plain"]) for message in shown] == list(range(20000))
 
 
+def test_b_subscriber_that_comes_while_another_does_not_read_is_welcomed(kernel: Kernel) -> None:
+    client = kernel.client(hwm=1)
+    msg_id = client.execute(UNREAD_THEN_LARGE)
+    client.wait_unread(2)
+    newcomer = kernel.client(wait=False)
+    newcomer.wait_unread(0.5, "iopub")
+    client.collect(msg_id, 30)
+    assert newcomer.recv("iopub", "iopub_welcome").content == {"subscription": ""}
+    assert newcomer.ok("1").text == "1"
+
+
 def test_b_reply_behind_a_display_larger_than_the_backlog(kernel: Kernel) -> None:
     """The reply comes to the front together with what fills its backlog; all of that leaves in one go, once it is read.
 

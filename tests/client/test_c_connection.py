@@ -190,6 +190,19 @@ def test_c_bad_file_is_refused(directory: Path, name: str) -> None:
     assert "k" * 32 not in result.stderr, "the key is never printed"
 
 
+def test_c_name_below_no_directory_is_refused(directory: Path) -> None:
+    """The current directory is gone, as after `rm -r` in another terminal."""
+    gone = directory / "gone"
+    gone.mkdir()
+    argv, env = command()
+    script = f'cd {gone} && rmdir {gone} && exec "$@"'
+    result = subprocess.run(
+        ["sh", "-c", script, "sh", *argv, "-f", "./k.json"], capture_output=True, text=True, timeout=10,
+        env={**environment(directory), **env}, check=False,
+    )  # fmt: skip
+    refused(result, UNREADABLE, "k.json", "current directory")
+
+
 def test_c_directory_is_refused(directory: Path) -> None:
     refused(attempt(directory, "-f", str(directory)), UNREADABLE)
 
