@@ -6,7 +6,7 @@
  *   exchange.c  busy, one reply, idle                shell.c    the queue and the abort window
  *   control.c   what the front answers itself        relay.c    the worker's frames onto the wire
  *   streams.c   printed text into stream messages    stdinput.c input() and its answer
- *   worker.c    the link                             signals.c  for whom a signal is
+ *   worker.c    the link                             signals.c, parent.c  who signals, who watches
  *   interrupt.c, shutdown.c, obituary.c  how things end
  *   start.c     how the worker comes to be: spawn.c by exec, nursery.c by asking for one
  */
@@ -132,6 +132,9 @@ int signals_take(struct front *f, struct err *e);
 void signals_serve(struct front *f);
 /* Do what the system does for a signal that nobody handles: stop, and return when we go on; or end; or nothing. */
 void signals_act_as_default(int number);
+
+/* parent.c: find the process whose end is ours, if Jupyter says by JPY_PARENT_PID that there is one. Sets f->parent_fd. */
+void parent_watch(struct front *f);
 
 /* interrupt.c: the user wants what runs to stop. */
 void interrupt_now(struct front *f);

@@ -53,16 +53,6 @@ hold_standard(void)
 	fd_close(&fd);
 }
 
-/* Jupyter says by JPY_PARENT_PID that we end when our parent does; 0 and 1 say that we do not. */
-static void
-watch_parent(void)
-{
-	const char *value = getenv("JPY_PARENT_PID");
-	front.parent_fd = -1;
-	if (value != NULL && atoi(value) > 1 && getppid() > 1)
-		front.parent_fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
-}
-
 static int
 apply_options(struct err *e)
 {
@@ -217,7 +207,7 @@ main(int argc, char **argv)
 	request_queue_init(&front.queue);
 	if (signals_take(&front, &e) < 0)
 		return complain(EXIT_CONNECTION, &e);
-	watch_parent();
+	parent_watch(&front);
 	int status = prepare();
 	if (status == 0) {
 		greet();

@@ -2,6 +2,7 @@
 """Issue 3, point 7, and the design's life and death: a kernel that dies says why, and leaves nothing behind."""
 
 import atexit
+import json
 import os
 import signal
 import subprocess
@@ -253,38 +254,68 @@ def test_life_front_killed_takes_everything_with_it(fresh: Client, kernel: Kerne
     fresh.drain()
 
 
-def test_life_parent_that_dies_takes_the_kernel_with_it(directory: Path) -> None:
-    """The Jupyter server is killed: no polling, the kernel notices at once."""
+# What a server starts instead of the kernel, with the kernel's command as arguments.
+WRAPPERS = {
+    "none": [],
+    "a shell that waits": ["bash", "-c", '"$@"; true', "bash"],
+    "a shell that has gone": ["bash", "-c", '"$@" & true', "bash"],
+    "setsid": ["setsid", "--fork"],
+}
+
+
+def kernel_of(file: Path) -> Process:
+    """The pupitre-kernel with this connection file on its command line."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        process = Process.open(int(entry.name))
+        if process and process.name.startswith("pupitre-kernel"[:15]) and os.fsencode(file) in arguments:
+            return process
+    raise AssertionError(f"no kernel has {file}")
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_life_server_that_dies_takes_the_kernel_with_it(directory: Path, name: str) -> None:
+    """No polling, the kernel notices at once; whether the server is its parent or only named in JPY_PARENT_PID."""
     argv, spec_env = command()
     content = connection_content(directory)
     path = directory / "kernel.json"
     path.touch(0o600)
-    import json
-
     path.write_text(json.dumps(content))
     code = block("""
-        import os, subprocess, sys
+        import os, subprocess, sys, time
         os.environ['JPY_PARENT_PID'] = str(os.getpid())
-        kernel = subprocess.Popen(sys.argv[1:], start_new_session=True)
-        print(kernel.pid, flush=True)
-        kernel.wait()
+        subprocess.Popen(sys.argv[1:], start_new_session=True)
+        time.sleep(100)
     """)
     server = subprocess.Popen(
-        [sys.executable, "-c", code, *argv, "-f", str(path)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**environment(directory), **spec_env},
+        [sys.executable, "-c", code, *WRAPPERS[name], *argv, "-f", str(path)],
+        stderr=subprocess.DEVNULL, env={**environment(directory), **spec_env},
     )  # fmt: skip
-    assert server.stdout
-    pid = int(server.stdout.readline())
     client = Client(Connection.of(content))
     client.take(lambda message: message.type == "iopub_welcome", "iopub_welcome", 30)
     assert client.collect(client.execute("1"), 30).text == "1"
     client.close()
-    processes = family(pid)
+    processes = family(kernel_of(path).pid)
     server.kill()
     took = time_until_gone(processes, 2)
     server.wait()
-    server.stdout.close()
     print(f"server killed: kernel gone after {took * 1000:.1f} ms")
+
+
+def test_life_younger_namesake_is_not_the_server(launch: Launch) -> None:
+    """JPY_PARENT_PID may be of a server that has gone, and its number somebody else's."""
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        script = 'sleep 60 & JPY_PARENT_PID=$! exec "$@"'
+        kernel = launch(env={"JPY_PARENT_PID": str(sleeper.pid)})
+        young = launch(prefix=["bash", "-c", script, "bash"])
+        sleeper.kill()
+    assert kernel.wait_exit() == 1
+    other = young.wait_child("sleep")
+    os.kill(other.pid, signal.SIGKILL)
+    assert young.client().ok("1").text == "1"
 
 
 @pytest.mark.parametrize("value", ["1", "0", "", "nonsense", "999999999"])
