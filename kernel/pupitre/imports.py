@@ -39,14 +39,15 @@ def _adapt_comm(module: ModuleType) -> None:
 
 
 def _adapt_pdb(module: ModuleType) -> None:
-    """IPython's debugger ends at an interrupt; the standard one would go on asking for ever."""
     debugger = sys.modules.get(_DEBUGGER) or import_module(_DEBUGGER)
     if hasattr(debugger, "InterruptiblePdb"):  # else it is what imports pdb, and _adapt_debugger comes later
         _adapt_debugger(debugger)
 
 
 def _adapt_debugger(module: ModuleType) -> None:
-    sys.modules["pdb"].Pdb = module.InterruptiblePdb  # type: ignore[attr-defined]
+    from .debugger import Pdb
+
+    sys.modules["pdb"].Pdb = Pdb  # type: ignore[attr-defined]
 
 
 def _adapt_anyio(module: ModuleType) -> None:

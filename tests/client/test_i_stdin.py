@@ -199,6 +199,15 @@ def test_i_breakpoint_and_pdb(client: Client) -> None:
     assert "42" in result.stdout and result.status == "ok"
 
 
+@pytest.mark.parametrize("before", ["", "print(1)\n", "def f(): pass\n", "await __import__('asyncio').sleep(0)\n"])
+@pytest.mark.parametrize("call", ["breakpoint()", "import pdb; pdb.set_trace()", "None or breakpoint()"])
+def test_i_breakpoint_as_the_last_line_stops_in_the_cell(client: Client, before: str, call: str) -> None:
+    """With the cell's names, and its source; not in what shows its result."""
+    result = dialogue(client, f"{before}seven = 7\n{call}", "p seven * 6", "p __name__", "c")
+    assert "42\n" in result.stdout and "'__main__'\n" in result.stdout, result.stdout
+    assert "displayhook" not in result.stdout
+
+
 def test_i_pdb_without_stdin(client: Client) -> None:
     assert client.run("breakpoint()").content["ename"] == "StdinNotImplementedError"
     assert client.ok("1").text == "1"
