@@ -22,7 +22,7 @@ def _is_after_the_statement(frame: FrameType | None) -> bool:
     return False
 
 
-class Pdb(debugger.InterruptiblePdb):  # type: ignore[misc]
+class Pdb(debugger.InterruptiblePdb):
     """Stops in the cell, also when breakpoint() is its last line. Breakpoints in a repr are found all the same."""
 
     def stop_here(self, frame: Any) -> bool:

@@ -50,8 +50,8 @@ def _adapt_debugger(module: ModuleType) -> None:
     sys.modules["pdb"].Pdb = Pdb  # type: ignore[attr-defined]
 
 
-def _adapt_anyio(module: ModuleType) -> None:
-    """anyio.run() asks whether a loop runs before it comes to asyncio.run(), which may be called where one does."""
+def _adapt_runner(module: ModuleType) -> None:
+    """Its run() asks whether a loop runs before it comes to asyncio.run(), which may be called where one does."""
     from .otherloops import hide_loop_during
 
     module.run = hide_loop_during(module.run)  # type: ignore[attr-defined]
@@ -61,7 +61,8 @@ _ADAPT: dict[str, Callable[[ModuleType], None]] = {
     "comm": _adapt_comm,
     "pdb": _adapt_pdb,
     _DEBUGGER: _adapt_debugger,
-    "anyio._core._eventloop": _adapt_anyio,
+    "anyio._core._eventloop": _adapt_runner,
+    "uvloop": _adapt_runner,
 }
 
 

@@ -136,15 +136,24 @@ bind(PyObject *py_self, PyObject *py_object, PyObject *py_type)
 	return py_object == NULL || py_object == Py_None ? Py_NewRef(py_self) : PyMethod_New(py_self, py_object);
 }
 
-/* Names, code, signature and whatever else it is asked for are the function's. */
+/* Names, code, signature and whatever else it is asked for are the function's, but not how it is pickled. */
 static PyObject *
 get_attribute(PyObject *py_self, PyObject *py_name)
 {
+	if (PyUnicode_CompareWithASCIIString(py_name, "__reduce_ex__") == 0 ||
+	    PyUnicode_CompareWithASCIIString(py_name, "__reduce__") == 0)
+		return PyObject_GenericGetAttr(py_self, py_name);
 	PyObject *py_value = PyObject_GetAttr(((struct unseen *)py_self)->py_function, py_name);
 	if (py_value != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError))
 		return py_value;
 	PyErr_Clear();
 	return PyObject_GenericGetAttr(py_self, py_name);
+}
+
+static int
+set_attribute(PyObject *py_self, PyObject *py_name, PyObject *py_value)
+{
+	return PyObject_SetAttr(((struct unseen *)py_self)->py_function, py_name, py_value);
 }
 
 static PyObject *
@@ -176,8 +185,8 @@ static PyMemberDef members[] = {
 	{                                                                                                             \
 		{ Py_tp_new, new }, { Py_tp_traverse, traverse }, { Py_tp_clear, clear }, { Py_tp_dealloc, dealloc }, \
 			{ Py_tp_call, PyVectorcall_Call }, { Py_tp_descr_get, bind },                                 \
-			{ Py_tp_getattro, get_attribute }, { Py_tp_repr, describe }, { Py_tp_methods, methods },      \
-			{ Py_tp_members, members },                                                                   \
+			{ Py_tp_getattro, get_attribute }, { Py_tp_setattro, set_attribute },                         \
+			{ Py_tp_repr, describe }, { Py_tp_methods, methods }, { Py_tp_members, members },             \
 		{                                                                                                     \
 			0                                                                                             \
 		}                                                                                                     \

@@ -3,10 +3,12 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from fake import door
 from harness import Engine
+from pupitre import execute
 
 
 def test_result_and_order(engine: Engine) -> None:
@@ -305,3 +307,25 @@ def test_exit_keep_kernel(engine: Engine) -> None:
     answer = engine.execute("exit(keep_kernel=True)")
     assert answer.reply["payload"] == [{"source": "ask_exit", "keepkernel": True}]
     assert not engine.loop.exiting
+
+
+@pytest.mark.parametrize("code", ["1", "1/0", "import asyncio\nawait asyncio.sleep(0)"])
+@pytest.mark.parametrize("name", ["reply", "Checkup.look", "Checkup.report"])
+def test_a_kernel_that_failed_at_a_cell_is_not_busy(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, code: str, name: str
+) -> None:
+    """Whatever of ours fails: the request is answered, and the next one finds no cell running."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("ours")
+
+    place: Any = execute
+    *owners, last = name.split(".")
+    for owner in owners:
+        place = getattr(place, owner)
+    monkeypatch.setattr(place, last, fail)
+    answer = engine.execute(code)
+    assert answer.reply["status"] == "error" and answer.reply["evalue"] == "ours"
+    assert not engine.kernel.is_busy and engine.loop.cell_task is None and door.pending == (0, 0)
+    assert engine.result("5") == "5"
