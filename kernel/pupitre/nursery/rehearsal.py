@@ -78,7 +78,7 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
     """
     shell = app.shell
     before, hidden, flags = dict(shell.user_ns), dict(shell.user_ns_hidden), shell.compile.flags
-    shell.kernel.loop = SimpleNamespace(selector=SimpleNamespace(watching=True), time=lambda: 0.0)
+    shell.kernel.loop = SimpleNamespace(call_as_task=lambda function, *args: function(*args), time=lambda: 0.0)
     with suppress(ImportError):
         from matplotlib_inline.config import InlineBackend
 
