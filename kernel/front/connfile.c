@@ -178,7 +178,8 @@ connfile_write(const struct connfile *f, const struct connection *c, bool change
 	FD_AUTO fd = open(temporary.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_system(e, "cannot write the connection file %.120s", f->path);
-	if (fd_write_all(fd, bytes.data, bytes.size, e) < 0 || rename(temporary.data, f->path) < 0) {
+	struct err cause = ERR_INIT; /* the sentence names the file, not its descriptor */
+	if (fd_write_all(fd, bytes.data, bytes.size, &cause) < 0 || rename(temporary.data, f->path) < 0) {
 		err_system(e, "cannot write the connection file %.120s", f->path);
 		unlink(temporary.data);
 		return -1;

@@ -8,6 +8,7 @@ libraries look for 'IPKernelApp' in get_ipython().config.
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,8 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
 
     def __init__(self, **kwargs: Any) -> None:
         self._temporary: list[Path] = []
+        self.no_directory = ""  # why the user's IPython directory is not used
+        self._found = ""  # it, or the temporary one, as has_configuration() found it
         self._moved_in = False
         left = _leave_deleted_folder()
         super().__init__(**kwargs)
@@ -118,9 +121,31 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         self.init_kernel()
         self.init_shell()
 
+    @default("ipython_dir")
+    def _ipython_dir_default(self) -> str:
+        place = self._find_directory()
+        self._ipython_dir_changed({"name": "ipython_dir", "old": place, "new": place})
+        return place
+
+    def _find_directory(self) -> str:
+        """IPython's directory, made if need be. Where it cannot be written, a temporary one: IPython warns of that, in
+        a log that students do not see.
+        """
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            place = get_ipython_dir()
+        for warning in told:
+            text = str(warning.message)
+            self.log.warning("%s", text)
+            if "temp directory" in text:
+                self._temporary.append(Path(place))
+                self.no_directory = text.partition(",")[0]
+        return place
+
     def has_configuration(self) -> bool:
         """Whether the user's profile (not the system's) configures anything. For an application made by a template."""
-        place = os.path.join(get_ipython_dir(), f"profile_{self.profile}")
+        self._found = self._find_directory()
+        place = os.path.join(self._found, f"profile_{self.profile}")
         names = {os.path.splitext(name)[0] for name in ("ipython_config.py", *self.config_files)}
         return any(os.path.exists(os.path.join(place, name + end)) for name in names for end in (".py", ".json"))
 
@@ -131,13 +156,14 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         self._moved_in = True
         self._use_inline_plots()
         try:
-            self.ipython_dir = get_ipython_dir()
+            self.ipython_dir = self._found or self._find_directory()
             self._move_profile()
         except OSError as error:
             self._use_temporary_directory(error)
             self._move_profile()
         self.init_path()
         self.shell.tempdirs[:0] = self._temporary
+        self.shell.no_directory = self.no_directory
         self.shell.move_in(self.ipython_dir, self.profile_dir)
 
     def _move_profile(self) -> None:
@@ -157,6 +183,7 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         place = mkdtemp(prefix="pupitre-ipython-")
         self._temporary.append(Path(place))
         self.log.warning("no IPython directory (%s): using %s for this session", error, place)
+        self.no_directory = str(error) if isinstance(error, OSError) else "the profile directory cannot be made"
         if not self._moved_in:
             self.profile_dir = None
         self.config.pop("ProfileDir", None)
@@ -193,7 +220,10 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         self.kernel = self.kernel_class.instance(parent=self, loop=self.loop)
 
     def init_shell(self) -> None:
-        self.shell = self.shell_class.instance(parent=self.kernel, profile_dir=self.profile_dir, kernel=self.kernel)
+        self.shell = self.shell_class.instance(
+            parent=self.kernel, profile_dir=self.profile_dir, ipython_dir=self.ipython_dir, kernel=self.kernel
+        )
+        self.shell.no_directory = self.no_directory
         self.shell.configurables.append(self)
         self.shell.tempdirs[:0] = self._temporary  # removed when the history in there is closed
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from IPython.core import history as ipython_history
 from traitlets import Bool, default
 
-from .parent import NOBODY
 from .unseen import unseen_methods
 from .wire import publish
 
@@ -113,8 +112,11 @@ class HistoryManager(ipython_history.HistoryManager):
     def _probe(self) -> None:
         """Raise what keeps the database from being used.
 
-        IPython would move a locked one aside as corrupt; only a corrupt one may be.
+        IPython would move a locked one aside as corrupt; only a corrupt one may be. What is in a temporary directory is
+        not the user's.
         """
+        if self.shell.no_directory and Path(self.hist_file).is_relative_to(self.shell.profile_dir.location):
+            raise OSError(self.shell.no_directory)
         import sqlite3
 
         connection = sqlite3.connect(str(self.hist_file), timeout=BUSY_TIMEOUT)
@@ -129,7 +131,8 @@ class HistoryManager(ipython_history.HistoryManager):
             connection.close()
 
     def _keep_in_memory(self, error: BaseException) -> None:
-        self._tell(f"Pupitre keeps this session's history in memory only: {self.hist_file}: {error}\n")
+        where = "" if self.shell.no_directory else f"{self.hist_file}: "
+        self._tell(f"Pupitre keeps this session's history in memory only: {where}{error}\n")
         kept = self.db_input_cache
         self.hist_file = ":memory:"
         try:
@@ -141,10 +144,10 @@ class HistoryManager(ipython_history.HistoryManager):
         self.db_input_cache = kept
 
     def _tell(self, text: str) -> None:
-        """One line, once, to no cell in particular."""
+        """One line, once. JupyterLab shows it below the cell that ran last, and what names no cell nowhere."""
         if not self._told:
             self._told = True
-            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr", to=(0, NOBODY))
+            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr")
 
     # Reading.
 

@@ -128,6 +128,7 @@ class ZMQInteractiveShell(Parented, InteractiveShell):
         self.showing_broke_off = False  # our showtraceback() began and did not come to show anything
         self.format_failure: Shown | None = None
         self.exit_asked = False
+        self.no_directory = ""  # why the user's IPython directory is not used, if it is not
         self.frames_left_out = 0  # of the traceback that is being shown
         self.rehearsal: list[BaseException] | None = None  # while checkup.py runs a cell of its own: errors of that
         super().__init__(*args, **kwargs)

@@ -176,6 +176,20 @@ class HostileKernel:
                 break
         return answer
 
+    def late(self, message_id: str, seconds: float) -> str:
+        """Whole lines that come for a request after its idle; empty when none came within this time."""
+        answer = Answer()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not self._read(message_id, answer) and answer.text.endswith("\n"):
+                break
+        return answer.text
+
+    def shut_down(self) -> None:
+        """An orderly end."""
+        self.client.shutdown()
+        assert self.ended()
+
     def _read(self, message_id: str, answer: Answer) -> bool:
         """Take one message from each of shell and iopub, this request's kept. False when none came within a slice."""
         ready = dict(self._poller.poll(SLICE_MS))
