@@ -128,10 +128,11 @@ static void
 greet(void)
 {
 	if (getenv("JPY_PARENT_PID") == NULL && front.options.verbosity >= 0)
-		fprintf(stderr,
+		fprintf(stdout,
 			"%s is ready. To connect another client to this kernel, use:\n    --existing %s\n"
 			"Interrupts (Ctrl-C) go to the running cell; to end, shut the kernel down or send SIGTERM.\n",
 			FRONT_PROGRAM, front.file.path);
+	fflush(stdout);
 }
 
 /* Give subscribers that read the chance to get everything, the last error and idle included. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "front/options.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@ enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_OPTIONAL };
 struct option {
 	const char *name; /* with its dashes */
 	enum takes takes;
-	/* Apply it; NULL forwards it to IPython. */
+	/* Apply it; NULL: it is IPython's, and stands here for --help-all only. */
 	int (*apply)(struct options *o, const char *value, struct err *e);
 	const char *help;
 };
@@ -197,7 +196,7 @@ static const struct option table[] = {
 	{ "--help", TAKES_NOTHING, apply_help, "print this and end" },
 	{ "-h", TAKES_NOTHING, apply_help, NULL },
 	{ "--help-all", TAKES_NOTHING, apply_help_all, "also list the options handed to IPython" },
-	/* IPython's, read in the worker. */
+	/* IPython's, read in the worker, which knows what there is. */
 	{ "--profile", TAKES_VALUE, NULL, "IPython profile" },
 	{ "--profile-dir", TAKES_VALUE, NULL, "directory of the profile" },
 	{ "--ipython-dir", TAKES_VALUE, NULL, "IPython directory" },
@@ -234,28 +233,45 @@ static const struct option table[] = {
 	{ "--no-stderr", TAKES_NOTHING, NULL, NULL },
 };
 
-/* The table's row for an argument; *ret_value is what follows its "=", or NULL. NULL: not in the table. */
+/* Whether a row is an argument without its value; *ret_value is what follows "=" (or a single letter), or NULL. */
+static bool
+fits(const struct option *option, const char *argument, const char **ret_value)
+{
+	size_t size = strlen(option->name);
+	if (option->apply == NULL || strncmp(argument, option->name, size) != 0)
+		return false;
+	*ret_value = argument[size] == '\0' ? NULL : argument + size;
+	if (*ret_value == NULL)
+		return true;
+	if (argument[size] == '=') {
+		++*ret_value;
+		return true;
+	}
+	return size == 2 && argument[1] != '-' && option->takes == TAKES_VALUE; /* -fFILE */
+}
+
+/* The row of our own for an argument. NULL: it is not ours. */
 static const struct option *
 find(const char *argument, const char **ret_value)
 {
-	const char *equals = strchr(argument, '=');
-	size_t size = equals == NULL ? strlen(argument) : (size_t)(equals - argument);
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		if (strlen(table[i].name) == size && memcmp(table[i].name, argument, size) == 0) {
-			*ret_value = equals == NULL ? NULL : equals + 1;
+		if (fits(&table[i], argument, ret_value))
 			return &table[i];
-		}
 	}
 	return NULL;
 }
 
-/* --Class.trait=value: any traitlets option. */
-static bool
-is_trait(const char *argument)
+/* A value without the pair of quotes around it, which some clients leave there, and traitlets takes away. NULL: no memory. */
+static const char *
+unquote(struct options *o, const char *value)
 {
-	const char *dot = strchr(argument, '.');
-	return strncmp(argument, "--", 2) == 0 && isupper((unsigned char)argument[2]) && dot != NULL &&
-	       strchr(dot, '=') != NULL;
+	size_t size = strlen(value);
+	if (size < 2 || (value[0] != '"' && value[0] != '\'') || value[size - 1] != value[0])
+		return value;
+	char *bare = strndup(value + 1, size - 2);
+	if (bare != NULL)
+		o->owned[o->owned_count++] = bare;
+	return bare;
 }
 
 static int
@@ -264,32 +280,37 @@ take(struct options *o, int argc, char **argv, int *at, struct err *e)
 	char *argument = argv[*at];
 	const char *value = NULL;
 	const struct option *option = find(argument, &value);
-	if (option == NULL && !is_trait(argument))
-		return err_set(e, ERR_INVALID, "unknown option '%.80s'; see pupitre-kernel --help", argument);
-	if (option == NULL || option->apply == NULL)
+	if (option == NULL) {
 		o->forwarded[o->forwarded_count++] = argument;
-	if (option == NULL)
 		return 0;
-	if (option->takes == TAKES_NOTHING && value != NULL)
-		return err_set(e, ERR_INVALID, "option %s takes no value", option->name);
-	if (option->takes == TAKES_VALUE && value == NULL) {
-		if (*at + 1 >= argc)
-			return err_set(e, ERR_INVALID, "option %s needs a value", option->name);
-		value = argv[++*at];
-		if (option->apply == NULL)
-			o->forwarded[o->forwarded_count++] = argv[*at];
 	}
-	return option->apply == NULL ? 0 : option->apply(o, value, e);
+	if (option->takes == TAKES_NOTHING)
+		return value == NULL ? option->apply(o, NULL, e)
+				     : err_set(e, ERR_INVALID, "option %s takes no value", option->name);
+	if (value == NULL && *at + 1 >= argc)
+		return err_set(e, ERR_INVALID, "option %s needs a value", option->name);
+	value = unquote(o, value != NULL ? value : argv[++*at]);
+	return value == NULL ? err_memory(e) : option->apply(o, value, e);
 }
 
 int
 options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-	struct options o = { .forwarded = calloc((size_t)argc + 1, sizeof(char *)) };
-	if (o.forwarded == NULL)
+	struct options o = {
+		.typed = argv + 1,
+		.typed_count = argc > 0 ? (size_t)argc - 1 : 0,
+		.forwarded = calloc((size_t)argc + 1, sizeof(char *)),
+		.owned = calloc((size_t)argc + 1, sizeof(char *)),
+	};
+	if (o.forwarded == NULL || o.owned == NULL) {
+		options_free(&o);
 		return err_memory(e);
+	}
 	for (int i = 1; i < argc; i++) {
-		if (take(&o, argc, argv, &i, e) < 0) {
+		if (strcmp(argv[i], "--") == 0) { /* none of the rest is an option */
+			while (i < argc)
+				o.forwarded[o.forwarded_count++] = argv[i++];
+		} else if (take(&o, argc, argv, &i, e) < 0) {
 			options_free(&o);
 			return -1;
 		}
@@ -301,8 +322,11 @@ options_parse(int argc, char **argv, struct options *ret, struct err *e)
 void
 options_free(struct options *o)
 {
+	while (o->owned != NULL && o->owned_count > 0)
+		free(o->owned[--o->owned_count]);
+	free(o->owned);
 	free(o->forwarded);
-	o->forwarded = NULL;
+	o->owned = o->forwarded = NULL;
 	o->forwarded_count = 0;
 }
 
@@ -326,7 +350,8 @@ options_print_help(bool all)
 	       "A Jupyter kernel for Python. Usually started by Jupyter; see pupitre-kernel(1).\n\nOptions\n");
 	print_rows(false);
 	if (!all) {
-		printf("\nAny --Class.trait=value is handed to IPython; --help-all lists its other options.\n");
+		printf("\nEverything else is handed to IPython; --help-all lists its options. What it does not know is "
+		       "ignored.\n");
 		return;
 	}
 	printf("\nOptions handed to IPython\n");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The command line of pupitre-kernel. What is ours is kept here; what is IPython's (profiles, --matplotlib,
- * --Class.trait=value) is collected and handed to the worker, where IPython itself reads it.
+ * The command line of pupitre-kernel. What is ours is kept here; everything else (IPython's options, names of files, what somebody
+ * else's kernel understands) is handed to the worker, where IPython itself reads it, ignoring what it does not know.
  */
 #ifndef PUPITRE_FRONT_OPTIONS_H
 #define PUPITRE_FRONT_OPTIONS_H
@@ -25,8 +25,12 @@ struct options {
 	bool allow_unsigned;         /* serve tcp without a key */
 	bool no_secure;              /* ignore the key of the file: sign nothing */
 	int verbosity;               /* -1 quiet .. 2 debug */
-	char **forwarded;            /* IPython's options, borrowed strings */
+	char *const *typed;          /* all arguments but the program's name */
+	size_t typed_count;
+	char **forwarded; /* what is not ours */
 	size_t forwarded_count;
+	char **owned; /* values that do not stand so in argv */
+	size_t owned_count;
 };
 
 /* Fill *ret from the command line. 0, or -1 with ERR_INVALID (one line for the user, exit status 2). */

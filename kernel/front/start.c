@@ -20,17 +20,25 @@ text(const char *string)
 	return document_text(string, strlen(string));
 }
 
+static json_t *
+texts(char *const *strings, size_t count)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, text(strings[i]));
+	return list;
+}
+
 /* The worker's START frame. */
 static int
 write_start(struct front *f, struct buf *out)
 {
-	json_t *arguments = json_array();
-	for (size_t i = 0; i < f->options.forwarded_count; i++)
-		json_array_append_new(arguments, text(f->options.forwarded[i]));
-	json_auto_t *start = json_pack("{s:s, s:o, s:s, s:s, s:b, s:[s, s, o], s:o}", "version", PUPITRE_VERSION,
-				       "connection_file", text(f->file.path), "session", session_id(f->session),
-				       "ident", session_ident(f->session), "quiet", f->options.verbosity <= 0, "argv",
-				       FRONT_PROGRAM, "-f", text(f->file.path), "arguments", arguments);
+	const struct options *o = &f->options;
+	json_auto_t *start =
+		json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:o}", "version", PUPITRE_VERSION, "connection_file",
+			  text(f->file.path), "session", session_id(f->session), "ident", session_ident(f->session),
+			  "quiet", o->verbosity <= 0, "argv", texts(o->typed, o->typed_count), "arguments",
+			  texts(o->forwarded, o->forwarded_count));
 	return document_append(out, start, 0);
 }
 

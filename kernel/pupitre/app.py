@@ -20,6 +20,7 @@ from IPython.paths import get_ipython_dir
 from traitlets import Bool, Instance, Integer, TraitError, Type, Unicode, default
 from traitlets.config import Config
 
+from .arguments import sort_out
 from .connect import connection
 from .display import ZMQDisplayPublisher
 from .history import HistoryManager
@@ -51,6 +52,17 @@ def _leave_deleted_folder() -> str | None:
                 continue
             return place
     return None
+
+
+class _Sentences(logging.StreamHandler[Any]):
+    """Keeps the last error that was logged, because IPython logs why it ends and raises SystemExit(1)."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            _Sentences.last = record.getMessage()
+        super().emit(record)
 
 
 class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
@@ -105,13 +117,22 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         if left is not None:
             self.log.warning("the working directory was deleted: working in %s", left)
 
+    @staticmethod
+    def reason(error: BaseException) -> str:
+        """One line for whoever asks why initialize() raised."""
+        text = _Sentences.last if isinstance(error, SystemExit) and _Sentences.last else str(error)
+        return " ".join(text.split())
+
     def initialize(self, argv: list[str] | None = None) -> None:
         """Parse options and configuration, make the shell. TraitError for a value that does not fit."""
         self._use_inline_plots()
+        argv, ignored = sort_out(argv or [], self.flags, self.aliases)
+        for words in ignored:
+            os.write(2, f"pupitre-kernel: warning: {' '.join(words)}: no option of this kernel, ignored\n".encode())
         try:
             super().initialize(argv)
         except (OSError, SystemExit) as error:
-            if isinstance(error, SystemExit) and error.code != 1:
+            if isinstance(error, SystemExit) and (error.code != 1 or self.profile != "default"):
                 raise
             self._use_temporary_directory(error)
             super().initialize(argv)
@@ -197,7 +218,7 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
             super()._configure_logging()
             return
         log = logging.getLogger(type(self).__name__)
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Sentences(sys.stderr)
         handler.setFormatter(self._log_formatter_cls(fmt=self.log_format, datefmt=self.log_datefmt))
         log.handlers[:] = [handler]
         log.setLevel(self.log_level)

@@ -36,15 +36,14 @@ _BROKEN = 70
 def main(start_json: bytes) -> int:
     """Serve one kernel. `start_json`: the content of the START frame. Returns the exit status of the process."""
     start = loads(start_json)
-    sys.argv = list(start.get("argv") or [""])
+    sys.argv = [imports.LAUNCHER, *start.get("argv", [])]
     forked = IPKernelApp.initialized()
     if not forked:
         sys.stdout, sys.stderr = OutStream(1), OutStream(2)
     try:
         app = move_in(start, Loop()) if forked else build(start, Loop())
     except BAD_OPTIONS as error:
-        text = " ".join(str(error).split())
-        os.write(2, f"pupitre-kernel: {text or 'bad options'}\n".encode())
+        os.write(2, f"pupitre-kernel: {IPKernelApp.reason(error) or 'bad options'}\n".encode())
         return _USAGE
     kernel: IPythonKernel = app.kernel
     sys.displayhook = ZMQDisplayHook(app.shell)

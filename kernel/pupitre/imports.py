@@ -19,6 +19,7 @@ from .unseen import unseen_methods
 
 _DEBUGGER = "IPython.core.debugger"
 _LOOKALIKE = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel")
+LAUNCHER = os.path.join(os.path.dirname(__file__), "lookalike", "ipykernel_launcher.py")  # sys.argv[0] of cells
 
 
 def _adapt_comm(module: ModuleType) -> None:

@@ -3,12 +3,13 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch import Kernel, connection_content, free_ports
-from raw import CHANNELS, Client, block
+from launch import Kernel, command, connection_content, environment, free_ports
+from raw import CHANNELS, DEADLINE, Client, block
 from test_c_connection import USAGE, attempt, refused
 
 Launch = Callable[..., Kernel]
@@ -33,12 +34,48 @@ def test_a_help_all_names_ipythons_options(directory: Path) -> None:
     assert "Options" in result.stdout and "Class" in result.stdout
 
 
-@pytest.mark.parametrize("args", [["--no-such-option"], ["-Z"], ["-f"], ["--shell=high"], ["stray", "words"]])
+@pytest.mark.parametrize("args", [["-f"], ["--shell=high"], ["--version=1"]])
 def test_a_wrong_usage(directory: Path, args: list[str]) -> None:
     refused(attempt(directory, *args), USAGE)
 
 
-@pytest.mark.parametrize("form", ["-f {}", "-f={}", "--f={}", "--IPKernelApp.connection_file={}"])
+def test_a_words_that_are_not_ours(launch: Launch) -> None:
+    """The kernel starts; cells see what was typed."""
+    words = ["stray", "--no-such-option", "-Z", "--", "-f"]
+    kernel = launch(args=words)
+    argv = kernel.client().evaluate("__import__('sys').argv")
+    assert argv[1:] == ["-f", str(kernel.file), *words]
+
+
+def test_a_profile_that_is_not_there(launch: Launch) -> None:
+    """What IPython has to say about it reaches whoever reads the log."""
+    kernel = launch(args=["--profile=nope"], wait=False)
+    assert kernel.wait_exit() == 4
+    assert "Profile 'nope' not found." in kernel.output()
+
+
+def test_a_greeting_is_on_standard_output(directory: Path) -> None:
+    """Programs read the line with --existing there."""
+    script = 'unset JPY_PARENT_PID; exec "$@" 2>/dev/null'
+    argv, more = command()
+    process = subprocess.Popen(
+        ["sh", "-c", script, "sh", *argv, f"--f={directory / 'k.json'}"],
+        env={**environment(directory), **more},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout and "ready" in process.stdout.readline()
+        assert process.stdout.readline() == f"    --existing {directory / 'k.json'}\n"
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+
+
+FORMS = ["-f {}", "-f={}", "-f{}", "--f={}", '--f="{}"', "-f '{}'", "--IPKernelApp.connection_file={}"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_forms_of_f(launch: Launch, form: str, directory: Path) -> None:
     kernel = launch(args=form.format(directory / "0" / "kernel.json").split())
     assert kernel.client().ok("1").text == "1"
@@ -123,6 +160,7 @@ def test_a_sys_argv(client: Client) -> None:
     """The shape that argparse, absl and friends see in notebooks: a name, -f, the file."""
     argv = client.evaluate("__import__('sys').argv")
     assert len(argv) == 3 and argv[1] == "-f" and argv[2].endswith("kernel.json")
+    assert Path(argv[0]).name == "ipykernel_launcher.py" and Path(argv[0]).is_file()
 
 
 # -- environment ---

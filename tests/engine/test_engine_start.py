@@ -60,7 +60,7 @@ class Run:
         start = {
             "version": "0",
             "connection_file": "c.json",
-            "argv": ["pupitre-kernel", "-f", "c.json"],
+            "argv": ["-f", "c.json"],
             "ident": "i",
             "session": "s",
         }
@@ -118,7 +118,8 @@ def test_hello_and_orderly_end(tmp_path: Path) -> None:
     assert info["status"] == "ok" and info["implementation"] == "ipython" and len(info["help_links"]) == 7
     assert info["language_info"]["name"] == "python" and info["language_info"]["version"] == sys.version.split()[0]
     assert "Python" in info["banner"] and info["protocol_version"].startswith("5.")
-    assert run.results[0] == "['pupitre-kernel', '-f', 'c.json']"
+    argv = eval(run.results[0])
+    assert argv[1:] == ["-f", "c.json"] and Path(argv[0]).is_file() and Path(argv[0]).name == "ipykernel_launcher.py"
     assert run.text().endswith("bye\n")
     light = {
         "ssl",
@@ -173,6 +174,23 @@ def test_session_name(tmp_path: Path) -> None:
 def test_no_stdout(tmp_path: Path) -> None:
     run = Run(tmp_path, "print('x'); 1", arguments=["--no-stdout", "--user", "me"])
     assert run.results == ["1"] and run.text(1) == ""
+
+
+def test_options_that_nobody_knows(tmp_path: Path) -> None:
+    run = Run(tmp_path, "1", arguments=["word", "--nope", "value", "--other=1", "-x", "--", "--pdb"])
+    assert run.results == ["1"]
+    for words in ("--nope value", "--other=1", "-x"):
+        assert f"warning: {words}: no option of this kernel" in run.stderr
+    assert "--pdb" not in run.stderr and "word" not in run.stderr
+
+
+@pytest.mark.parametrize("option", ["--profile=nope", "--profile-dir=/nope/nope"])
+def test_a_profile_that_is_not_there(tmp_path: Path, option: str) -> None:
+    """The sentence is IPython's."""
+    run = Run(tmp_path, "1", arguments=[option])
+    assert run.status == 2
+    [line] = [line for line in run.stderr.splitlines() if line.startswith("pupitre-kernel: ")]
+    assert "nope" in line and "rofile" in line
 
 
 def test_profile(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_unreadable_connection_file(installation: Installation, path: str) -> No
     refused(installation.run("pupitre-kernel", "-f", path), 1)
 
 
-@pytest.mark.parametrize("option", ["--what", "-x", "--shell=99999", "--transport=pigeon", "-f", "--version=1"])
+@pytest.mark.parametrize("option", ["--shell=99999", "--transport=pigeon", "-f", "--version=1"])
 def test_usage(installation: Installation, option: str) -> None:
     refused(installation.run("pupitre-kernel", option), 2)
 
