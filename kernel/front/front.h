@@ -13,6 +13,8 @@
 #ifndef PUPITRE_FRONT_FRONT_H
 #define PUPITRE_FRONT_FRONT_H
 
+#include <jansson.h>
+
 #include "front/connfile.h"
 #include "front/nursery.h"
 #include "front/oom.h"
@@ -96,12 +98,13 @@ void start_cold(struct front *f);
 void shell_accept(struct front *f, struct request *r);
 /* Read what waits on the shell channel into the queue, a bounded number of messages. */
 void shell_read(struct front *f);
-/* Read everything that was sent, as far as can be told: a stranger who sends without end does not hold us up. */
-void shell_read_all(struct front *f);
 /* Begin queued requests while the worker is free. */
 void shell_advance(struct front *f);
-/* The kernel ends: answer the active request and whatever is queued or still in the socket. */
+/* The kernel ends: answer the active request and whatever is queued or was sent. */
 void shell_answer_rest(struct front *f);
+/* The same without the active request; `error` (borrowed) is why the kernel ends, if nobody asked it to. Waits a moment for what is
+ * on its way, 1 s at most. */
+void shell_refuse_rest(struct front *f, json_t *error);
 /* The active request failed with stop_on_error: what was already sent will not run. */
 void shell_open_abort_window(struct front *f);
 

@@ -259,11 +259,7 @@ obituary_publish(struct front *f)
 		end_active(f, error);
 	else
 		exchange_show_error(f, parents_find(&f->parents, f->last_serial), error);
-	shell_read_all(f);
-	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;) {
-		exchange_begin(f, r);
-		exchange_refuse(f, r, error);
-	}
 	take_status(f);
+	shell_refuse_rest(f, error);
 	f->phase = FRONT_ENDED;
 }

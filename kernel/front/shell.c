@@ -13,6 +13,8 @@
 
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
 #define DRAIN_MS 50
+#define REST_MS 1000                            /* for answers at the kernel's end, however much a stranger sends */
+#define QUIET_MS 20                             /* without a message: that was all */
 #define REQUEST_BUFFERS (WIRE_SIGNED_PARTS + 2) /* parts before the buffers: type, what is signed, identity */
 #define PARTS_USUAL 16                          /* of a request that needs no list of its own */
 #define ABORTED "{\"status\": \"aborted\"}"
@@ -44,8 +46,9 @@ shell_read(struct front *f)
 	read_some(f, MESSAGES_AT_ONCE);
 }
 
-void
-shell_read_all(struct front *f)
+/* Everything that was sent, as far as can be told without waiting. */
+static void
+read_all(struct front *f)
 {
 	long long until = clock_ms() + DRAIN_MS;
 	while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
@@ -55,7 +58,7 @@ shell_read_all(struct front *f)
 void
 shell_open_abort_window(struct front *f)
 {
-	shell_read_all(f);
+	read_all(f);
 	for (struct request *r = f->queue.first; r != NULL; r = r->next)
 		r->abort = r->abort || request_is(r, "execute_request");
 }
@@ -70,11 +73,15 @@ abort_request(struct front *f, struct request *r)
 	exchange_end(f, r, request_wants_reply(r) ? &reply : NULL);
 }
 
-/* The kernel ends before the request's turn came. */
+/* The kernel ends before the request's turn came: by this error, or because it was told to. */
 static void
-refuse_request(struct front *f, struct request *r)
+refuse_request(struct front *f, struct request *r, json_t *error)
 {
 	exchange_begin(f, r);
+	if (error != NULL) {
+		exchange_refuse(f, r, error);
+		return;
+	}
 	exchange_fail(f, r, STOPPED,
 		      f->left ? "This was not run, because exit() or quit() has ended the kernel."
 			      : "This was not run, because the kernel was shut down.");
@@ -142,7 +149,7 @@ begin(struct front *f, struct request *r)
 		exchange_fail(f, r, "SubshellNotFound", "this kernel has no such subshell");
 	} else if (!control_serve(f, r)) {
 		if (f->phase == FRONT_STOPPING)
-			refuse_request(f, r);
+			refuse_request(f, r, NULL);
 		else
 			pass_on(f, r);
 	}
@@ -156,6 +163,43 @@ shell_advance(struct front *f)
 		begin(f, request_queue_pop(&f->queue));
 }
 
+/* Read what waits on shell and control, a bounded number of messages. True: something did. */
+static bool
+read_round(struct front *f)
+{
+	struct request *r;
+	size_t before = f->queue.count;
+	bool any = false;
+	for (int i = 0; i < MESSAGES_AT_ONCE && session_receive(f->session, CHANNEL_CONTROL, &r) > 0; i++) {
+		any = true;
+		if (r != NULL)
+			control_accept(f, r);
+	}
+	return read_some(f, MESSAGES_AT_ONCE) || any || f->queue.count != before;
+}
+
+static bool
+more_comes(struct front *f, int timeout_ms)
+{
+	struct poll_set set = { .channels = 1u << CHANNEL_SHELL | 1u << CHANNEL_CONTROL };
+	struct err ignored = ERR_INIT;
+	return sockets_poll(f->sockets, &set, timeout_ms, &ignored) == 0 && set.ready != 0;
+}
+
+/* libzmq takes more off the wire only when there is room, so an empty socket does not tell that nothing waits. */
+void
+shell_refuse_rest(struct front *f, json_t *error)
+{
+	long long until = clock_ms() + REST_MS;
+	int patience_ms = error == NULL ? 0 : QUIET_MS;
+	do {
+		if (read_round(f))
+			patience_ms = QUIET_MS;
+		for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;)
+			refuse_request(f, r, error);
+	} while (clock_ms() < until && more_comes(f, patience_ms));
+}
+
 void
 shell_answer_rest(struct front *f)
 {
@@ -163,7 +207,5 @@ shell_answer_rest(struct front *f)
 	f->active = NULL;
 	if (r != NULL)
 		exchange_fail(f, r, STOPPED, "The kernel was shut down before this was done.");
-	shell_read_all(f);
-	while ((r = request_queue_pop(&f->queue)) != NULL)
-		refuse_request(f, r);
+	shell_refuse_rest(f, NULL);
 }

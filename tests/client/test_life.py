@@ -105,6 +105,22 @@ def test_life_death_answers_what_is_queued(fresh: Client, kernel: Kernel) -> Non
     assert kernel.wait_exit() == 3
 
 
+def test_life_death_answers_hundreds_that_wait(fresh: Client, kernel: Kernel) -> None:
+    """More than the kernel reads at once, on both channels: it is stopped while they are sent and the worker dies."""
+    cell = fresh.begin(READY + "import time; time.sleep(60)")
+    worker = kernel.worker
+    os.kill(kernel.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.SIGKILL)
+    asked = [fresh.execute("1", channel=channel) for _ in range(150) for channel in ("shell", "control")]
+    asked.append(fresh.send("kernel_info_request", channel="control"))
+    assert worker.gone(10)
+    os.kill(kernel.pid, signal.SIGCONT)
+    assert "SIGKILL" in notice(fresh.collect(cell, begun=True))
+    statuses = [fresh.collect(msg_id).status for msg_id in asked]
+    assert statuses == ["error"] * 300 + ["ok"]
+    assert kernel.wait_exit() == -signal.SIGKILL
+
+
 def test_life_death_when_idle(fresh: Client, kernel: Kernel) -> None:
     """No cell to blame; the status says it, and standard error."""
     os.kill(kernel.worker.pid, signal.SIGKILL)
