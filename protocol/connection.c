@@ -23,6 +23,8 @@ struct parse {
 	struct connection c;
 	bool ours; /* some key was one of a connection file */
 	bool has_ip;
+	bool has_registration;
+	size_t port_count;
 };
 
 int
@@ -77,12 +79,15 @@ read_string(const char *name, const json_t *value, char **target, size_t *ret_si
 	return 0;
 }
 
-/* A number, or a string of digits. */
+/* A number, which languages without integers write as 5000.0, or a string of digits. */
 static int
 read_port(const char *name, const json_t *value, int *ret, struct err *e)
 {
 	const char *digits = json_string_value(value);
-	long long port = json_is_integer(value) ? json_integer_value(value) : -1;
+	double number = json_number_value(value); /* exact for every port */
+	long long port = json_is_number(value) && number >= 0 && number <= INT_MAX ? (long long)number : -1;
+	if (json_is_number(value) && (double)port != number)
+		port = -1;
 	if (digits != NULL && *digits == '\0')
 		return err_set(e, ERR_INVALID, "\"%s\" is empty", name);
 	if (digits != NULL && strspn(digits, "0123456789") == json_string_length(value))
@@ -151,15 +156,6 @@ refuse_curve(struct parse *p, const json_t *value, struct err *e)
 	return err_set(e, ERR_INVALID, "\"curve_publickey\" or \"curve_secretkey\" is set, and CURVE is not supported");
 }
 
-static int
-refuse_registration(struct parse *p, const json_t *value, struct err *e)
-{
-	(void)p;
-	(void)value;
-	return err_set(e, ERR_INVALID,
-		       "\"registration_port\" asks for a registration handshake, which is not supported");
-}
-
 static const struct member {
 	const char *name;
 	int (*read)(struct parse *p, const json_t *value, struct err *e);
@@ -171,7 +167,6 @@ static const struct member {
 	{ "kernel_name", read_kernel_name },
 	{ "curve_publickey", refuse_curve },
 	{ "curve_secretkey", refuse_curve },
-	{ "registration_port", refuse_registration },
 };
 
 static const char *const port_names[CHANNEL_COUNT] = {
@@ -191,9 +186,11 @@ read_member(struct parse *p, const char *key, json_t *value, struct err *e)
 	for (size_t i = 0; i < CHANNEL_COUNT; i++) {
 		if (strcmp(key, port_names[i]) == 0) {
 			p->ours = true;
+			p->port_count++;
 			return read_port(port_names[i], value, &p->c.ports[i], e);
 		}
 	}
+	p->has_registration = p->has_registration || strcmp(key, "registration_port") == 0;
 	if (p->c.rest == NULL)
 		p->c.rest = json_object();
 	return json_object_set(p->c.rest, key, value) < 0 ? err_memory(e) : 0;
@@ -203,6 +200,12 @@ read_member(struct parse *p, const char *key, json_t *value, struct err *e)
 static int
 finish(struct parse *p, struct err *e)
 {
+	/* Beside all ports it is somebody else's: we are told where to listen. */
+	if (p->has_registration && p->port_count < CHANNEL_COUNT)
+		return err_set(
+			e, ERR_INVALID,
+			"\"registration_port\" without all other ports asks for a registration handshake, which is "
+			"not supported");
 	if (!p->ours)
 		return err_set(e, ERR_INVALID,
 			       "not a connection file: \"transport\", \"ip\", \"key\" and all ports are missing");

@@ -33,7 +33,7 @@ struct connection {
 /* Defaults: tcp, 127.0.0.1, ports 0, hmac-sha256, no key. 0 or -1 with ERR_MEMORY. */
 int connection_init(struct connection *ret, struct err *e);
 
-/* Parse a connection file. Ports may be integers or strings of digits. Unknown keys are kept. -1 with ERR_INVALID (one line that names
+/* Parse a connection file. Ports may be whole numbers (5000.0, too) or strings of digits. Unknown keys are kept. -1 with ERR_INVALID (one line that names
  * the key at fault), ERR_LIMIT, ERR_MEMORY, and *ret untouched. Refuses transports and signature schemes we do not have, and
  * CURVE keys (not yet supported: a kernel that silently served in the clear would be worse). */
 int connection_parse(const void *bytes, size_t size, struct connection *ret, struct err *e);

@@ -62,6 +62,18 @@ def test_c_ports_may_be_strings(launch: Launch, directory: Path) -> None:
     assert kernel.client().ok("1").text == "1"
 
 
+def test_c_ports_may_be_whole_reals(launch: Launch, directory: Path) -> None:
+    """As languages write them that have no integers."""
+    content = connection_content(directory, "tcp")
+    kernel = launch(content={**content, **{f"{c}_port": float(content[f"{c}_port"]) for c in CHANNELS}})
+    assert kernel.client().ok("1").text == "1"
+
+
+def test_c_registration_beside_all_ports_is_ignored(launch: Launch, directory: Path) -> None:
+    kernel = launch(content=connection_content(directory, "tcp", registration_ip="127.0.0.1", registration_port=5555))
+    assert kernel.client().ok("1").text == "1"
+
+
 def test_c_unknown_keys_are_kept(launch: Launch, directory: Path) -> None:
     """jupyter_session and the like survive the writing back of ports."""
     others = {"jupyter_session": "notebook.ipynb", "other": {"a": [1, None]}, "big": -(10**18)}
@@ -178,6 +190,8 @@ BAD_FILES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "scheme": ({**GOOD, "signature_scheme": "hmac-md5"}, ("signature_scheme",)),
     "scheme without hmac": ({**GOOD, "signature_scheme": "sha256"}, ("signature_scheme",)),
     "key number": ({**GOOD, "key": 7}, ("key",)),
+    "port too large for its type": ({**GOOD, "iopub_port": 1e300}, ("iopub_port",)),
+    "registration": ({"transport": "tcp", "key": "k" * 32, "registration_port": 5555}, ("registration",)),
     "curve": ({**GOOD, "curve_publickey": "p" * 40, "curve_secretkey": "s" * 40}, ("curve",)),
 }
 
