@@ -122,13 +122,13 @@ class Executor:
         shell.begin_cell(request.code, request.store)
         later = False
         try:
-            later = self._begin(request, start or self.kernel.loop.start_cell)
+            later = self._begin(request, start)
         finally:
             if not later:
                 shell.end_cell()
         return later
 
-    def _begin(self, request: Request, start: Callable[..., Any]) -> bool:
+    def _begin(self, request: Request, start: Callable[..., Any] | None) -> bool:
         outcome = Outcome()
         try:
             outcome.result = self.kernel.loop.call_as_task(
@@ -163,10 +163,10 @@ class Executor:
 
     # Await cells.
 
-    def _start_async(self, request: Request, coroutine: Any, start: Callable[..., Any]) -> None:
+    def _start_async(self, request: Request, coroutine: Any, start: Callable[..., Any] | None) -> None:
         context = self.context.copy()
         context.run(door.parent.set, (request.message.serial, request.message))
-        start(
+        (start or self.kernel.loop.start_cell)(
             coroutine,
             request.message.serial,
             request.count,

@@ -169,13 +169,13 @@ def request(app: IPKernelApp, name: str, content: dict[str, Any]) -> dict[str, A
 
     def keep(frame_type: int, flags: int, serial: int, parts: Any) -> None:
         if frame_type == door.REPLY:
-            answers.append(json.loads(bytes(parts[2])))
+            answers.append(json.loads(bytes(parts[1])))
 
     header = {"msg_type": name, "msg_id": "rehearsal", "session": "", "username": "", "date": "", "version": "5.4"}
     parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
     send, door.send = door.send, keep
     try:
-        app.kernel.handle(door.REQUEST, 0, 0, [*parts, b""])
+        app.kernel.handle(door.REQUEST, 0, 0, [name.encode(), *parts, b""])
     finally:
         door.send = send
     answer: dict[str, Any] = answers[0]
