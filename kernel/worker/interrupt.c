@@ -243,32 +243,36 @@ swap_activity(const struct activity *next)
 	return before;
 }
 
-/* Run the Python handlers of the signals that are pending, and forget the KeyboardInterrupts among them. */
-static void
+/* Run the Python handlers of the signals that are pending, and forget the KeyboardInterrupts among them: whether there was one. */
+static bool
 drop_pending(void)
 {
+	bool dropped = false;
 	insist = 0;
 	nudge_end();
 	PyObject *py_error = py_take_exception();
 	for (int i = 0; i < PENDING_MAX && PyErr_CheckSignals() < 0; i++) {
 		insist = 0;
+		dropped = dropped || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
 		if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
 			PyErr_Clear();
 		else
 			PyErr_WriteUnraisable(NULL);
 	}
 	py_put_exception(py_error);
+	return dropped;
 }
 
-/* From user code back into user code an interrupt stays: the outer one is raised. */
+/* From user code back into user code an interrupt stays: the outer one is raised. One that Python did not notice before a step of an
+ * await cell, or a callback beside it, was over is still meant for the cell: the loop cancels it. */
 static void
 leave_user(const struct activity *before, bool thorough)
 {
 	swap_activity(before);
 	if (thorough)
 		hold_handler();
-	if (before->activity != STATE_USER)
-		drop_pending();
+	if (before->activity != STATE_USER && drop_pending() && pending.serial != 0)
+		wake_loop();
 }
 
 /* Whether the front wanted this request interrupted before it got here. Only the first time. */

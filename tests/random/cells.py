@@ -364,8 +364,8 @@ CELLS: dict[Maker, float] = {
     asking_in_an_await_cell: 1,
     asking_in_a_thread: 1,
     leaving_a_thread_that_asks: 1,
-    gathering: 0,  # off: siblings go on after Stop
-    failing_without_end: 0,  # off: cannot be stopped
+    gathering: 1,
+    failing_without_end: 0.3,
     shown_without_end: 0.3,
     shown_at_length: 0.3,
 }

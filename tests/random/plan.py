@@ -96,6 +96,7 @@ FIELDS: dict[str, Content] = {
     "debug_request": {"command": "initialize", "seq": 1, "type": "request"},
     "list_subshell_request": {},
     "dance_request": {"steps": 3},
+    "x" * 300 + "_request": {},
 }
 
 

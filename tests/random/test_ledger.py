@@ -55,6 +55,8 @@ class Tape:
         self.busy(step).code(step)
         if text:
             self.text(text, step)
+        if content.get("status") == "error":
+            self.iopub("error", step)
         return self.reply(step, **content).idle(step)
 
     def judge(self) -> int:
@@ -125,6 +127,7 @@ IN_THE_END = {
     "no display": lambda: Tape(cell(types=["display_data"])).whole(text="1\n"),
     "aborted": lambda: Tape(cell()).busy().reply(status="aborted").idle(),
     "stopped": lambda: Tape(cell()).whole(**ERROR),
+    "stopped in silence": lambda: Tape(cell(needs_stop=True)).busy().code().reply(**ERROR).idle(),
     "ended by itself": lambda: Tape(cell(needs_stop=True)).whole(text="1\n"),
 }
 
@@ -149,15 +152,15 @@ def test_stop_may_meet_the_cell_that_runs_only() -> None:
     def stopped(*presses: Press) -> None:
         tape = Tape(cell(1), cell(2))
         tape.ledger.presses += presses
-        tape.whole(1, **ERROR).busy(2).code(2).reply(2, **ERROR).idle(2)  # the first is over at 13, the second at 17
+        tape.whole(1, **ERROR).whole(2, **ERROR)  # the first is over at 14, the second at 19
         tape.judge()
 
-    stopped(Press(11.0, 11.5), Press(15.0, 15.5))
+    stopped(Press(11.0, 11.5), Press(16.0, 16.5))
     stopped(Press(11.0, None), Press(11.0, None))  # pressed before both, and seen nobody knows when
     with pytest.raises(Wrong, match="nobody pressed"):
         stopped(Press(11.0, None))
     with pytest.raises(Wrong, match="nobody pressed"):
-        stopped(Press(18.0, None), Press(11.0, 12.0))
+        stopped(Press(20.0, None), Press(11.0, 12.0))
     with pytest.raises(Wrong, match="nobody pressed"):
         stopped(Press(11.0, 11.5), Press(0.5, 0.6))  # before they were sent
 
@@ -166,11 +169,11 @@ def test_aborted_may_be_what_was_sent_before_a_failure() -> None:
     def run(sent: float, **content: Any) -> None:
         tape = Tape(cell(1, ename="NameError", stdout="", content=content), cell(2))
         tape.ledger.exchanges[2].sent = sent
-        tape.whole(1, status="error", ename="NameError").busy(2).reply(2, status="aborted").idle(2)  # failed at 12
+        tape.whole(1, status="error", ename="NameError").busy(2).reply(2, status="aborted").idle(2)  # failed at 13
         tape.judge()
 
     run(11.0)
     with pytest.raises(Wrong, match="aborted"):
-        run(12.5)
+        run(13.5)
     with pytest.raises(Wrong, match="aborted"):
         run(11.0, stop_on_error=False)

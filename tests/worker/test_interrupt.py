@@ -59,6 +59,15 @@ def test_an_interrupt_in_the_last_moment_of_user_code_is_forgotten(front: Front)
     assert front.run(code, "ours")["result"] == "'whole'"
 
 
+def test_an_interrupt_in_the_last_moment_of_a_step_cancels_the_await_cell(front: Front) -> None:
+    """Or of a callback beside it: the cell has not ended, so Stop is for it."""
+    serial = front.ask("", "await")
+    front.wait_word("activity", IDLE_AWAIT)
+    code = "import ctypes; _pupitre.call_user(0, 0, ctypes.CDLL(None)['raise'], signal.SIGINT); result = 'whole'"
+    assert front.run(code, "ours")["result"] == "'whole'"
+    assert front.reply(serial).content["ename"] == "CancelledError"
+
+
 def test_an_interrupt_asked_for_before_user_code_begins(front: Front) -> None:
     front.set_word("interrupt_serial", 1)
     assert front.run("result = 1")["ename"] == "KeyboardInterrupt"
