@@ -155,6 +155,7 @@ class Executor:
         transformed = shell.transform_ahead(code)
         if (
             transformed is None
+            or ("await" not in transformed and "async" not in transformed)
             or not shell.runs_on_loop
             or not shell.should_run_async(code, transformed_cell=transformed)
         ):
