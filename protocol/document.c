@@ -80,6 +80,13 @@ describe(const json_error_t *error)
 	}
 }
 
+/* What clients send where they mean {}. */
+static bool
+is_nothing(const json_t *value)
+{
+	return json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+}
+
 json_t *
 document_read(const void *bytes, size_t size, size_t flags, struct err *e)
 {
@@ -93,10 +100,18 @@ document_read(const void *bytes, size_t size, size_t flags, struct err *e)
 	bool failed = take_exhausted();
 	if (json_is_object(document) && !failed)
 		return document;
+	if ((flags & JSON_DECODE_ANY) != 0 && is_nothing(document) && !failed) {
+		json_decref(document);
+		document = json_object();
+		if (document != NULL)
+			return document;
+		failed = take_exhausted();
+	}
 	if (failed)
 		err_memory(e);
 	else if (document != NULL)
-		err_set(e, ERR_INVALID, "not a JSON object but an array");
+		err_set(e, ERR_INVALID,
+			json_is_array(document) ? "not a JSON object but an array" : "not a JSON object");
 	else
 		err_set(e, ERR_INVALID, "not a JSON object: byte %d of %zu: %s", error.position, size,
 			describe(&error));

@@ -15,7 +15,8 @@
 /* How the headers and contents of clients are read: integers beyond 63 bits, as reals, and NUL in strings. */
 #define DOCUMENT_OF_CLIENT (JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL)
 
-/* Read exactly one JSON object, nested at most LIMIT_JSON_DEPTH deep. `flags` are jansson's (JSON_...). Needs no more stack
+/* Read exactly one JSON object, nested at most LIMIT_JSON_DEPTH deep. `flags` are jansson's (JSON_...); with JSON_DECODE_ANY null and
+ * [] are an empty object. Needs no more stack
  * than that depth takes, whatever the bytes are; what it allocates is wiped when it is freed. Owned: json_decref.
  * NULL with ERR_INVALID, ERR_LIMIT or ERR_MEMORY; the error tells where, but repeats nothing of the bytes. */
 json_t *document_read(const void *bytes, size_t size, size_t flags, struct err *e);

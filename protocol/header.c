@@ -24,16 +24,27 @@ copy_string(const json_t *string)
 	return copy;
 }
 
+/* Some clients number their messages. NULL: no memory. */
+static char *
+copy_id(const json_t *id)
+{
+	char *number = NULL;
+	if (!json_is_number(id))
+		return copy_string(id);
+	return asprintf(&number, "%.17g", json_number_value(id)) < 0 ? NULL : number;
+}
+
 static int
 copy_members(const json_t *document, struct header *ret, struct err *e)
 {
 	const json_t *msg_id = json_object_get(document, "msg_id"), *msg_type = json_object_get(document, "msg_type");
 	const json_t *session = json_object_get(document, "session"),
 		     *subshell = json_object_get(document, "subshell_id");
-	if (!json_is_string(msg_id) || !json_is_string(msg_type))
-		return err_set(e, ERR_INVALID, "a header without %s", json_is_string(msg_id) ? "msg_type" : "msg_id");
+	bool has_id = json_is_string(msg_id) || json_is_number(msg_id);
+	if (!has_id || !json_is_string(msg_type))
+		return err_set(e, ERR_INVALID, "a header without %s", has_id ? "msg_type" : "msg_id");
 	struct header h = {
-		.msg_id = copy_string(msg_id),
+		.msg_id = copy_id(msg_id),
 		.msg_type = copy_string(msg_type),
 		.session = json_is_string(session) ? copy_string(session) : NULL,
 		.in_subshell = subshell != NULL && !json_is_null(subshell),

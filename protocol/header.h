@@ -17,14 +17,14 @@
 /* Owned by the caller: header_free. Strings are NUL-terminated UTF-8; a NUL inside one is SUBSTITUTE (U+001A) here, so that it
  * equals no name of ours. */
 struct header {
-	char *msg_id;     /* never NULL after a successful header_parse */
+	char *msg_id;     /* never NULL after a successful header_parse; a number in 17 digits */
 	char *msg_type;   /* never NULL */
 	char *session;    /* NULL when absent or not a string */
 	bool in_subshell; /* subshell_id is there and not null */
 };
 
-/* Parse a header frame: exactly one JSON object as DOCUMENT_OF_CLIENT has it, of at most LIMIT_HEADER_SIZE bytes, with string
- * msg_id and msg_type; all other keys and types are allowed, duplicate keys: the last wins. 0, or -1 with ERR_INVALID / ERR_LIMIT /
+/* Parse a header frame: exactly one JSON object as DOCUMENT_OF_CLIENT has it, of at most LIMIT_HEADER_SIZE bytes, with a string
+ * or number msg_id and a string msg_type; all other keys and types are allowed, duplicate keys: the last wins. 0, or -1 with ERR_INVALID / ERR_LIMIT /
  * ERR_MEMORY and *ret untouched. */
 int header_parse(const struct wire_frame *frame, struct header *ret, struct err *e);
 void header_free(struct header *h); /* NULL members are fine; leaves it empty */

@@ -130,7 +130,7 @@ static json_t *
 read_content(const struct wire_frame *frame, struct err *e)
 {
 	if (frame->size <= LIMIT_CONTENT_SIZE)
-		return document_read(frame->data, frame->size, DOCUMENT_OF_CLIENT, e);
+		return document_read(frame->data, frame->size, DOCUMENT_OF_CLIENT | JSON_DECODE_ANY, e);
 	err_set(e, ERR_LIMIT, "a content of %zu bytes (limit %u)", frame->size, LIMIT_CONTENT_SIZE);
 	return NULL;
 }

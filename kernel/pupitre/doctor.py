@@ -171,8 +171,15 @@ def check_kernelspec() -> Findings:
     for parent in kernel_folders():
         for folder in sorted(parent.glob("*")):
             program = program_of(folder)
-            if install.is_ours(folder) and program is not None and not os.access(program, os.X_OK):
+            if program is None or os.access(program, os.X_OK):
+                continue
+            if install.is_ours(folder):
                 yield wrong(f"the kernelspec at {folder} starts {program}, which is gone")
+            elif program.name == install.kernel_program().name:
+                yield wrong(
+                    f"the kernelspec at {folder} was copied, and starts {program}, which is not there: remove it, and "
+                    "let `pupitre install` write one, which may be copied anywhere"
+                )
 
 
 def writable(folder: Path) -> bool:

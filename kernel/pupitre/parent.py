@@ -25,10 +25,14 @@ _decode_text = _Decoder(strict=False).decode
 
 
 def decode(part: bytes) -> dict[str, Any]:
-    """A message part as a dict. ValueError if it is not JSON or no object."""
+    """A message part as a dict; null and [] are what some clients send for an empty one. ValueError if it is not JSON
+    or no object.
+    """
     if part == b"{}":
         return {}
     value = _decode_text(part.decode("utf-8", "surrogatepass"))
+    if value is None or value == []:
+        return {}
     if not isinstance(value, dict):
         raise ValueError("a message part must be a JSON object")
     return value
@@ -59,7 +63,7 @@ _newest: tuple[int, Parent] = (0, NOBODY)
 def parse(serial: int, parts: Sequence[bytes]) -> Parent:
     """The parts of a REQUEST frame (type, header, parent header, metadata, content, identity, buffers...) as a Parent.
 
-    Metadata or content that is null becomes {}; ValueError for what is no JSON object. Does not make it current.
+    ValueError for what is no JSON object. Does not make it current.
     """
     header = decode(parts[1])
     message = Parent(
@@ -67,8 +71,8 @@ def parse(serial: int, parts: Sequence[bytes]) -> Parent:
         msg_id=header.get("msg_id", ""),
         msg_type=parts[0].decode(),
         parent_header=decode(parts[2]),
-        metadata={} if parts[3] == b"null" else decode(parts[3]),
-        content={} if parts[4] == b"null" else decode(parts[4]),
+        metadata=decode(parts[3]),
+        content=decode(parts[4]),
         buffers=[memoryview(part) for part in parts[6:]],
     )
     message.serial, message.raw, message.identity = serial, parts[1], [parts[5]] if parts[5] else []

@@ -80,6 +80,41 @@ def test_e_extra_fields_are_ignored(client: Client) -> None:
     assert client.request("kernel_info_request", {"x": None}).status == "ok"
 
 
+# -- what clients send for an empty object ---
+
+
+@pytest.mark.parametrize("nothing", [b"null", b"[]", b" null\n"])
+@pytest.mark.parametrize("part", ["parent", "metadata", "content"])
+def test_e_nothing_is_an_empty_object(client: Client, part: str, nothing: bytes) -> None:
+    """The old specification allows null for a parent header; some clients' languages have no empty object."""
+    for msg_type, fields in [*FIELDS.items(), ("usage_request", {})]:
+        content = fields if part != "content" else nothing
+        parts: dict[str, Any] = {} if part == "content" else {part: nothing}
+        result = client.request(msg_type, content, **parts)
+        if part == "content" and "code" in fields:
+            assert result.content["ename"] == "ValueError" and "`code`" in result.content["evalue"]
+        elif part != "content" or msg_type != "history_request":
+            assert result.content.get("status", "ok") in ("ok", "complete", "incomplete"), result.content
+    assert client.ok("1").text == "1"
+
+
+def test_e_nothing_shuts_down(kernel: Kernel, fresh: Client) -> None:
+    result = fresh.request("shutdown_request", b"null", channel="control")
+    assert result.content == {"status": "ok", "restart": False}
+    assert kernel.wait_exit() == 0
+
+
+@pytest.mark.parametrize("number", [17, 0, -3, 1.5, 10**30])
+def test_e_numbered_messages_are_answered(client: Client, number: float) -> None:
+    """The parent header has the number as it came."""
+    for msg_type, content in (("kernel_info_request", {}), ("execute_request", {"code": "print(1)"})):
+        client.send(msg_type, content, header={"msg_id": number})
+        messages = list(client.messages_until_idle(number))  # type: ignore[arg-type]
+        assert all(message.parent["msg_id"] == number for message in messages)
+        reply = client.take(lambda m: m.channel == "shell" and m.parent_id == number, "reply")
+        assert reply.content["status"] == "ok"
+
+
 # -- malformed requests ---
 
 VALUES: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "x", "é𝄞", [], [1, "a", None], {}, {"a": {"b": 1}}, [[[]]]]

@@ -91,6 +91,23 @@ def test_spec_that_outlived_its_environment(installation: Installation) -> None:
     assert "/gone/bin/pupitre-kernel, which is gone" in done.stdout
 
 
+def test_spec_that_was_copied(installation: Installation, tmp_path: Path) -> None:
+    """As `jupyter kernelspec install` and image builders do."""
+    copy = tmp_path / "kernels" / "course"
+    shutil.copytree(installation.spec, copy)
+    done = installation.pupitre("doctor", JUPYTER_PATH=str(tmp_path))
+    assert wrongs(done) == ["kernelspec"]
+    assert f"{copy} was copied" in done.stdout and "pupitre install" in done.stdout
+
+
+def test_a_written_spec_may_be_copied(installation: Installation, tmp_path: Path) -> None:
+    assert installation.pupitre("install", "--as", "python3").returncode == 0
+    written = installation.home / ".local/share/jupyter/kernels/python3"
+    shutil.copytree(written, tmp_path / "kernels" / "course")
+    assert json.loads((tmp_path / "kernels/course/kernel.json").read_text())["argv"][0] == str(installation.kernel)
+    assert installation.pupitre("doctor", JUPYTER_PATH=str(tmp_path)).returncode == 0
+
+
 def test_runtime_folder_open_to_others(installation: Installation, tmp_path: Path) -> None:
     (tmp_path / "runtime").mkdir()
     (tmp_path / "runtime").chmod(0o777)

@@ -16,9 +16,12 @@ ENVIRONMENT = Path(sys.prefix)
 
 @pytest.fixture(scope="session", autouse=True)
 def both_environments() -> Iterator[None]:
-    """Programs and kernelspecs of both; what the tools start by name is found."""
+    """Programs and kernelspecs of both, so that what the tools start by name is found. JUPYTER_PATH may lead to another
+    kernel to be tried.
+    """
     below = ENVIRONMENT.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(below / "share/jupyter"))
+        places = [os.environ.get("JUPYTER_PATH", ""), str(below / "share/jupyter")]
+        patch.setenv("JUPYTER_PATH", os.pathsep.join(place for place in places if place))
         patch.setenv("PATH", os.pathsep.join([str(ENVIRONMENT / "bin"), str(below / "bin"), os.environ["PATH"]]))
         yield

@@ -36,11 +36,11 @@ class Case:
     limited: bool = False
     start_limited: bool = False
     startup: str = ""
-    status: int = 1
+    fails: bool = True
 
 
 CASES = {
-    "good": Case(good=True, status=0),
+    "good": Case(good=True, fails=False),
     "nothing but the failure": Case(),
     "raise": Case(("1/0",)),
     "raise in an await cell": Case(("import asyncio\nawait asyncio.sleep(0)\n1/0",)),
@@ -55,13 +55,13 @@ CASES = {
     "os._exit(0) and raises-exception": Case(("import os\nos._exit(0)",), tag="raises-exception"),
     "segmentation fault": Case((SEGFAULT,)),
     "kill -9": Case((KILL,)),
-    "raise and raises-exception": Case(("1/0",), tag="raises-exception", good=True, status=0),
-    "raise and allow errors": Case(("1/0",), allow_errors=True, status=0),
+    "raise and raises-exception": Case(("1/0",), tag="raises-exception", good=True, fails=False),
+    "raise and allow errors": Case(("1/0",), allow_errors=True, fails=False),
     "kill -9 and allow errors": Case((KILL,), allow_errors=True),
     "cell time-out": Case((FOREVER,), limited=True),
     "cell time-out in C": Case((FOREVER_IN_C,), limited=True),
     "start time-out": Case(startup=FOREVER, start_limited=True),
-    "slow end": Case((SLOW_END,), good=True, status=0),
+    "slow end": Case((SLOW_END,), good=True, fails=False),
 }
 
 

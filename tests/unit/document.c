@@ -102,6 +102,14 @@ test_no_beginning_is_a_document(void **state)
 	}
 	struct err e = ERR_INIT;
 	assert_null(document_read(NULL, 0, 0, &e));
+	static const char *const nothing[] = { "null", " [ ]\n" };
+	for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+		assert_null(document_read(nothing[i], strlen(nothing[i]), 0, &e));
+		json_auto_t *empty = document_read(nothing[i], strlen(nothing[i]), JSON_DECODE_ANY, &e);
+		assert_true(json_is_object(empty) && json_object_size(empty) == 0);
+	}
+	assert_null(document_read("[0]", 3, JSON_DECODE_ANY, &e));
+	assert_null(document_read("0", 1, JSON_DECODE_ANY, &e));
 	assert_int_equal(e.code, ERR_INVALID);
 }
 

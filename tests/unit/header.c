@@ -33,6 +33,7 @@ static const struct row {
 	  "6f1c", "t", "77aa", false, NULL }, /* JupyterLab's */
 	{ "\n{ \"msg_id\"\t:\"a\" , \"msg_type\" : \"t\"\r\n}\n", "a", "t", NULL, false, NULL },
 	{ "{\"msg_id\": \"\", \"msg_type\": \"\", \"session\": \"\"}", "", "", "", false, NULL },
+	{ "{\"msg_id\": 17, \"msg_type\": \"t\"}", "17", "t", NULL, false, NULL }, /* some clients count */
 	{ "{\"msg_id\": \"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\", \"msg_type\": \"t\"}",
 	  "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", "t", NULL, false, NULL },
 	{ "{\"msg_id\": \"a\\\"\\\\\\/\\n\\u00e9\\ud83d\\ude00\", \"msg_type\": \"t\"}",
