@@ -71,7 +71,7 @@ def test_undone_at_the_end_of_the_kernel(kernel: Kernel, fresh: Client, by: str)
     else:
         os.kill(*((kernel.pid, signal.SIGTERM) if by == "SIGTERM" else (kernel.worker.pid, signal.SIGKILL)))
     names = {undone(other.collect(msg_id)) for msg_id in waiting}
-    assert names == {"KernelDied" if by == "death" else "KernelStopped"}
+    assert names == {"KernelStopped" if by == "shutdown" else "KernelDied"}
     assert fresh.collect(cell, begun=True).status == "error"
     kernel.wait_exit()
 
