@@ -55,6 +55,17 @@ fd_wait_readable(int fd, int timeout_ms)
 	return n > 0 ? 1 : n;
 }
 
+int
+fd_open_empty(int flags)
+{
+	int ends[2];
+	int fd = open("/dev/null", O_RDONLY | flags);
+	if (fd >= 0 || pipe2(ends, flags) < 0)
+		return fd;
+	fd_close(&ends[1]);
+	return ends[0];
+}
+
 long long
 clock_ms(void)
 {

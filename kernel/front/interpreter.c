@@ -4,15 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 int
 interpreter_own_dir(char ret[PATH_MAX], struct err *e)
 {
 	ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);
-	if (n < 0)
-		return err_system(e, "readlink /proc/self/exe");
-	ret[n] = '\0';
+	if (n >= 0)
+		ret[n] = '\0';
+	else if (realpath((const char *)getauxval(AT_EXECFN), ret) == NULL) /* as exec was called */
+		return err_system(e,
+				  "cannot tell where this program is: there is no /proc, and no file under its name");
 	*strrchr(ret, '/') = '\0';
 	return 0;
 }

@@ -47,9 +47,11 @@ static void
 hold_standard(void)
 {
 	int fd;
-	do
+	do {
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
+		if (fd < 0) /* a system without it */
+			fd = open("/", O_PATH | O_CLOEXEC);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
 	fd_close(&fd);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "front/environment.h"
 #include "front/interpreter.h"
 #include "front/worker.h"
@@ -65,12 +66,15 @@ execute(struct worker *w, const struct ends *ends, const char *path, const char 
 	char name[] = "pupitre-worker";
 	char *arguments[] = { name, NULL };
 	struct environment environment;
+	FD_AUTO empty = fd_open_empty(O_CLOEXEC);
+	if (empty < 0)
+		return err_system(e, "cannot make an empty standard input");
 	if (environment_make(&environment, python, e) < 0)
 		return -1;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	int error = set_attributes(&attributes);
-	error |= posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	error |= posix_spawn_file_actions_adddup2(&actions, empty, 0);
 	for (int i = 0; i < ENDS_COUNT; i++)
 		error |= posix_spawn_file_actions_adddup2(&actions, ends->fds[i], i + 1);
 	if (error == 0)

@@ -31,7 +31,7 @@ PARENTS_KEPT: int  # 64
 
 version: str
 link_fd: int  # readable when frames wait; for loop.add_reader
-wake_fd: int  # eventfd, readable after SIGINT arrived while the loop waited in an await cell
+wake_fd: int  # eventfd, readable after SIGINT arrived while the loop waited in an await cell, and for take_exit()
 
 # (serial, message) of the request whose output this context makes; set per cell, inherited by asyncio tasks. `message`
 # is the dict of streams.Parent. When unset (threads), the parent given to set_parent applies.
@@ -79,6 +79,9 @@ def wait(func: Callable[..., Any], /, *args: Any) -> Any:
 
 def ring() -> bool:
     """If the await cell has a handler of its own for SIGINT, call that, as user code. Raises what it raises."""
+
+def take_exit() -> SystemExit | None:
+    """What a signal handler of the user's raised while no other user code ran, once. wake_fd tells of it."""
 
 def set_pending(serial: int, cell: int, /) -> None:
     """An await cell is pending (serial, cell) or no longer (0, 0). For the state page and for wait()."""

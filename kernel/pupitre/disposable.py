@@ -35,7 +35,11 @@ _ours: set[int] = {0, 1, 2}
 
 def remember() -> None:
     """Before the first user code: the descriptors that are open now are the kernel's own."""
-    for name in os.listdir(_FILES):
+    try:
+        names = os.listdir(_FILES)
+    except OSError:  # a system without it: no child is ever made there
+        return
+    for name in names:
         with suppress(OSError):  # the list's own is closed
             os.fstat(int(name))
             _ours.add(int(name))

@@ -58,6 +58,9 @@ def main(start_json: bytes) -> int:
     kernel.rest_later()
     try:
         kernel.loop.serve()
+    except SystemExit as end:
+        kernel.status = status_of(end)
+        door.send(door.BYE, 0, kernel.status, [])
     except Exception as error:
         if not isinstance(error, EOFError):
             os.write(2, f"pupitre-kernel: the event loop broke: {type(error).__name__}: {error}\n".encode())
@@ -151,6 +154,14 @@ def protect() -> None:
     }
     door.protect()
     builtins.__dict__.update(hidden)
+
+
+def status_of(end: SystemExit) -> int:
+    """What Python makes of it: a text is shown, and a failure."""
+    if end.code is None or isinstance(end.code, int):
+        return (end.code or 0) & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
 
 
 def leave(kernel: IPythonKernel) -> int:

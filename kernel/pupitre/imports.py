@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What happens when user code imports certain modules: ipykernel is ours, and comm and pdb get our additions once they
-are loaded.
+"""What happens when user code imports certain modules: ipykernel is ours, and comm, pdb and others get our additions
+once they are loaded.
 
 All by one finder at the front of sys.meta_path, so that nothing is imported before somebody wants it.
 """
@@ -58,12 +58,18 @@ def _adapt_runner(module: ModuleType) -> None:
     module.run = hide_loop_during(module.run)  # type: ignore[attr-defined]
 
 
+def _adapt_pydevd(module: ModuleType) -> None:
+    """debugpy warns in four lines that it cannot stop in the standard library's frozen modules, as nobody wants to."""
+    module.DISABLE_FILE_VALIDATION = True  # type: ignore[attr-defined]
+
+
 _ADAPT: dict[str, Callable[[ModuleType], None]] = {
     "comm": _adapt_comm,
     "pdb": _adapt_pdb,
     _DEBUGGER: _adapt_debugger,
     "anyio._core._eventloop": _adapt_runner,
     "uvloop": _adapt_runner,
+    "_pydevd_bundle.pydevd_constants": _adapt_pydevd,
 }
 
 

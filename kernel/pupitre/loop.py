@@ -116,7 +116,7 @@ class Loop(SelectorEventLoop):
         self._cell_context: Context | None = None
         self._cancelled_at = -1  # steps the cell had made when it was last cancelled
         self._failed_at = 0.0  # when run_forever raised, if no frame was served since
-        self._lost: Exception | None = None  # why no more frames can be served
+        self._lost: BaseException | None = None  # why no more frames can be served
         super().__init__(self.selector)
 
     time = staticmethod(monotonic)  # asyncio would look it up in the module, where user code may have replaced it
@@ -284,7 +284,7 @@ class Loop(SelectorEventLoop):
             self._restart_cell()
 
     def woken(self) -> None:
-        """wake_fd is readable: SIGINT came while an await cell did not run.
+        """wake_fd is readable: SIGINT came while an await cell did not run, or a signal handler asks for the end.
 
         A handler of the cell's own comes first.
         """
@@ -292,6 +292,10 @@ class Loop(SelectorEventLoop):
             os.read(door.wake_fd, 8)
         except OSError:
             pass
+        self._lost = door.take_exit() or self._lost
+        if self._lost is not None:
+            self.stop()
+            return
         try:
             if door.ring():
                 return

@@ -40,6 +40,7 @@ static PyObject *py_default_handler; /* owned: our default_int_handler */
 static PyObject *py_signal_function; /* owned: _signal.signal */
 static PyObject *py_getsignal;       /* owned: _signal.getsignal */
 static PyObject *py_sigint;          /* owned: the int 2 */
+static PyObject *py_exit;            /* owned: a SystemExit that a handler raised outside user code; NULL: none */
 static struct activity pending;      /* the await cell that set_pending told of */
 
 static struct state *
@@ -432,12 +433,25 @@ interrupt_run_handler(PyObject *py_handler, PyObject *const *py_args, Py_ssize_t
 		PyErr_Clear(); /* Stop, which is for the cell, too */
 		if (pending.serial != 0)
 			wake_loop();
+	} else if (py_result == NULL && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+		Py_XSETREF(py_exit, py_take_exception()); /* there is nobody to catch it: the loop ends */
+		wake_loop();
 	} else if (py_result == NULL) {
 		PyErr_WriteUnraisable(py_handler);
 	}
 	Py_XDECREF(py_result);
 	leave_user(&before, false);
 	Py_RETURN_NONE;
+}
+
+PyObject *
+interrupt_take_exit(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	PyObject *py_result = py_exit == NULL ? Py_NewRef(Py_None) : py_exit;
+	py_exit = NULL;
+	return py_result;
 }
 
 bool

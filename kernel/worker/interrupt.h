@@ -42,6 +42,7 @@ bool interrupt_is_default(PyObject *py_handler);
 PyObject *interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
 PyObject *interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
 PyObject *interrupt_ring(PyObject *py_module, PyObject *py_unused);
+PyObject *interrupt_take_exit(PyObject *py_module, PyObject *py_unused);
 PyObject *interrupt_set_pending(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count);
 
 /* In a forked child: its only thread is the one that SIGINT belongs to. */

@@ -51,6 +51,7 @@ static PyMethodDef methods[] = {
 	{ "call_user", FASTCALL(interrupt_call_user), METH_FASTCALL, "call_user(serial, cell, func, /, *args)" },
 	{ "wait", FASTCALL(interrupt_wait), METH_FASTCALL, "wait(func, /, *args)" },
 	{ "ring", interrupt_ring, METH_NOARGS, "ring()" },
+	{ "take_exit", interrupt_take_exit, METH_NOARGS, "take_exit()" },
 	{ "set_pending", FASTCALL(interrupt_set_pending), METH_FASTCALL, "set_pending(serial, cell, /)" },
 	{ "set_parent", stream_set_parent, METH_O, "set_parent(parent, /)" },
 	{ "repair", repair_method, METH_O, "repair(everything, /)" },

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #define NUDGES_MAX 10
 
 static timer_t timer;
+static bool has_timer;
 static volatile sig_atomic_t left; /* nudges still to be sent; 0: no interrupt is pending */
 
 static void
@@ -37,14 +39,18 @@ nudge_init(struct err *e)
 	sigemptyset(&action.sa_mask);
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = NUDGE_SIGNAL };
 	event._sigev_un._tid = gettid();
-	if (sigaction(NUDGE_SIGNAL, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
-		return err_system(e, "cannot make a timer");
+	if (sigaction(NUDGE_SIGNAL, &action, NULL) < 0)
+		return err_system(e, "sigaction");
+	has_timer =
+		timer_create(CLOCK_MONOTONIC, &event, &timer) == 0; /* a user may have none left (RLIMIT_SIGPENDING) */
 	return 0;
 }
 
 void
 nudge_begin(void)
 {
+	if (!has_timer)
+		return;
 	left = NUDGES_MAX;
 	arm(FIRST_MS);
 }

@@ -11,7 +11,7 @@
 
 #define NUDGE_SIGNAL (SIGRTMAX - 2)
 
-/* Make the timer. Main thread. 0 or -1 with ERR_SYSTEM. */
+/* Make the timer. Main thread. Where the system grants none the gap stays open. 0 or -1 with ERR_SYSTEM. */
 int nudge_init(struct err *e);
 
 /* An interrupt is pending: nudge after 10 ms, then 20, 40 and so on, ten times at most. Async-signal-safe. */

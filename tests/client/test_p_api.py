@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Specification table, section P: what libraries look for."""
 
+from collections.abc import Callable
+
 import pytest
+from launch import Kernel
 from raw import Client, block
 
 TRUE = [
@@ -144,3 +147,11 @@ def test_p_embed_kernel_is_refused_with_words(client: Client) -> None:
     result = client.run("from IPython import embed; embed()", allow_stdin=False)
     assert result.content["ename"] == "StdinNotImplementedError"
     assert client.ok("1").text == "1"
+
+
+def test_p_debugpy_listens_without_a_warning(launch: Callable[..., Kernel]) -> None:
+    """In a kernel of its own: it traces threads."""
+    client = launch().client()
+    result = client.ok("import debugpy; address = debugpy.listen(('127.0.0.1', 0))", deadline=60)
+    assert not result.stdout and not result.stderr
+    client.drain()

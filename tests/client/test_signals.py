@@ -97,6 +97,24 @@ def test_signals_that_are_blocked_wait(client: Client, shared_kernel: Kernel) ->
     assert client.collect(cell, begun=True).text == str(queued)
 
 
+def test_handler_that_saves_and_exits_when_idle(kernel: Kernel, fresh: Client) -> None:
+    """The usual one of batch systems. The kernel ends in order, with that status."""
+    fresh.ok(
+        block("""
+        import atexit, signal, sys
+        def save(number, frame):
+            open('saved', 'w').write(str(number))
+            sys.exit(7)
+        signal.signal(signal.SIGTERM, save)
+        atexit.register(lambda: open('left', 'w').close())
+        """)
+    )
+    os.kill(kernel.pid, signal.SIGTERM)
+    assert kernel.wait_exit() == 7
+    assert (kernel.directory / "saved").read_text() == "15" and (kernel.directory / "left").exists()
+    fresh.drain()
+
+
 # -- what they do by default ---
 
 

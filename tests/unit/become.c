@@ -251,7 +251,7 @@ reset_signals(const void *unused)
 	child_require(number_of(status, "SigIgn:", 16) == 0);
 	child_require(number_of(status, "SigCgt:", 16) == 0);
 	child_require(number_of(status, "SigBlk:", 16) == 1LL << (SIGINT - 1));
-	struct payload p = { .ignored = 1ULL << (SIGHUP - 1) | 1ULL << (SIGRTMAX - 1) | 1ULL << (SIGKILL - 1) };
+	struct payload p = { .ignored = 1ULL << (SIGHUP - 1) | 1ULL << (SIGUSR1 - 1) | 1ULL << (SIGKILL - 1) };
 	become_ignored(&p);
 	child_require((uint64_t)number_of(status, "SigIgn:", 16) == (p.ignored & ~(1ULL << (SIGKILL - 1))));
 	child_require(sigaltstack(NULL, &alternate) == 0 && (alternate.ss_flags & SS_DISABLE) != 0);

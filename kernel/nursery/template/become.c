@@ -39,9 +39,9 @@ become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct e
 	int kept = *keep > FIRST_FREE || *keep < 0 ? *keep : fcntl(*keep, F_DUPFD_CLOEXEC, FIRST_FREE + 1);
 	if (kept < 0 && *keep >= 0)
 		return err_system(e, "the template's own descriptor");
-	int null = open("/dev/null", O_RDONLY); /* not close-on-exec: it may be 0 already */
-	if (null < 0 || dup2(null, 0) < 0)
-		return err_system(e, "/dev/null");
+	int empty = fd_open_empty(0); /* not close-on-exec: it may be 0 already */
+	if (empty < 0 || dup2(empty, 0) < 0)
+		return err_system(e, "an empty standard input");
 	for (int i = 0; i < NURSERY_FD_COUNT; i++) {
 		bool is_given = i < NURSERY_FD_PAYLOAD;
 		if (dup3(high[i], i + 1, is_given ? 0 : O_CLOEXEC) < 0)
