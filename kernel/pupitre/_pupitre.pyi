@@ -95,6 +95,11 @@ def held(function: _Function, /) -> _Function:
 def set_parent(parent: tuple[int, Any], /) -> None:
     """The parent of output from threads and contexts that have none of their own."""
 
+def take_printed(serial: int, /) -> list[tuple[int, str]]:
+    """The beginning of what request `serial`, if it is the newest, has printed since this was last called: pairs of
+    stream (1 or 2) and text.
+    """
+
 def repair(everything: bool, /) -> list[str]:
     """Mend what user code destroyed since start: builtins that were deleted, are no longer callable or no longer
     classes, entries of sys.modules that are gone or None, sys.stdout or sys.stderr set to None, a recursion limit below

@@ -162,7 +162,11 @@ class ZMQShellDisplayHook(Parented, DisplayHook):
             return
         if self.shell.logger.log_output:
             self.shell.logger.log_write(text, "output")
-        self.shell.history_manager.output_hist_reprs[self.prompt_count] = text
+        history = self.shell.history_manager
+        history.output_hist_reprs[self.prompt_count] = text
+        if self.shell.cell_stored:
+            history.keep_printed(current()[0], self.prompt_count)
+            history.keep_result(self.prompt_count, "execute_result", format_dict)
 
     def finish_displayhook(self) -> None:
         self._is_active = False

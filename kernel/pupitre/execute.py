@@ -226,6 +226,8 @@ class Executor:
             answer = self._conclude(request, outcome)
             self._let_go(request, outcome)
         shell.end_cell()
+        if request.store:
+            shell.history_manager.keep_printed(request.message.serial, request.count)
         self.checkup.report()
         metadata = self._metadata(request, "error" if answer.failed else "ok")
         abort = answer.failed and request.stop and not request.silent

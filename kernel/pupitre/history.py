@@ -8,6 +8,7 @@ full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
 import atexit
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from IPython.core import history as ipython_history
 from traitlets import Bool, default
 
+from . import door
 from .unseen import unseen_methods
 from .wire import publish
 
 WRITE_AFTER = 1.0  # seconds of quiet after a cell
 BUSY_TIMEOUT = 0.25  # seconds that sqlite waits for another process's lock
+OUTPUTS_MAX = 256 * 1024  # characters of outputs that are kept for %notebook
+OUTPUT_MAX = 32 * 1024  # characters of one of them
 LOCKED_MAX = 5  # write-outs in a row that may find the database locked
 
 
@@ -50,6 +54,8 @@ class HistoryManager(ipython_history.HistoryManager):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._locked = 0
         self._told = False
+        self._sizes: dict[int, int] = {}  # of the outputs that are kept, by cell, oldest first
+        self.outputs: defaultdict[int, list[Any]] = defaultdict(list)
         thread = ipython_history.HistorySavingThread
         thread.start = lambda self: None  # IPython's constructor makes one and starts it
         try:
@@ -65,6 +71,40 @@ class HistoryManager(ipython_history.HistoryManager):
         """The database and the working directory are another user's than those of the template that made this."""
         self.hist_file = self._get_hist_file_name()
         self.dir_hist[:] = [Path.cwd()]
+
+    # Outputs, which %notebook writes.
+
+    def keep_printed(self, serial: int, cell: int) -> None:
+        """What request `serial`, which is the cell with this number, has printed so far, as far as it is known."""
+        for number, text in door.take_printed(serial):
+            self.keep_output(cell, "out_stream" if number == 1 else "err_stream", {"stream": [text]}, len(text))
+
+    def keep_result(self, cell: int, kind: str, bundle: dict[str, Any]) -> None:
+        """A bundle that is shown: its texts, or but the plain one if they are long."""
+        texts = {mime: text for mime, text in bundle.items() if isinstance(text, str)}
+        size = sum(map(len, texts.values()))
+        if size > OUTPUT_MAX:
+            texts = {"text/plain": texts.get("text/plain", "")[:OUTPUT_MAX]}
+            size = len(texts["text/plain"])
+        self.keep_output(cell, kind, texts, size)
+
+    def keep_output(self, cell: int, kind: str, bundle: dict[str, Any], size: int) -> None:
+        """Keep it, and forget the oldest cells' for it. IPython would keep all, for ever."""
+        make = getattr(ipython_history, "HistoryOutput", None)
+        if make is None:
+            return
+        if not self.outputs:  # %reset
+            self._sizes.clear()
+        last = self.outputs[cell][-1:]
+        if "stream" in bundle and last and last[0].output_type == kind:
+            last[0].bundle["stream"] += bundle["stream"]
+        else:
+            self.outputs[cell].append(make(output_type=kind, bundle=bundle))
+        self._sizes[cell] = self._sizes.get(cell, 0) + size
+        while sum(self._sizes.values()) > OUTPUTS_MAX and len(self._sizes) > 1:
+            oldest = next(iter(self._sizes))
+            del self._sizes[oldest]
+            self.outputs.pop(oldest, None)
 
     # Opening: `db` and `session_number` come into being when somebody reads them.
 

@@ -227,7 +227,7 @@ class ZMQInteractiveShell(Parented, InteractiveShell):
     # Running.
 
     def _tee(self, channel: str) -> Any:
-        """IPython 9 copies each chunk of output into history_manager.outputs, for ever. Not here."""
+        """IPython 9 copies each chunk of output into history_manager.outputs, for ever. C does it: keep_printed()."""
         return nullcontext()
 
     def should_run_async(

@@ -8,6 +8,7 @@
 #include "fork.h"
 #include "interrupt.h"
 #include "link.h"
+#include "printed.h"
 #include "repair.h"
 #include "stream.h"
 #include "unseen.h"
@@ -54,6 +55,7 @@ static PyMethodDef methods[] = {
 	{ "take_exit", interrupt_take_exit, METH_NOARGS, "take_exit()" },
 	{ "set_pending", FASTCALL(interrupt_set_pending), METH_FASTCALL, "set_pending(serial, cell, /)" },
 	{ "set_parent", stream_set_parent, METH_O, "set_parent(parent, /)" },
+	{ "take_printed", printed_take, METH_O, "take_printed(serial, /)" },
 	{ "repair", repair_method, METH_O, "repair(everything, /)" },
 	{ "changed_builtins", repair_changed, METH_NOARGS, "changed_builtins()" },
 	{ "protect", repair_protect, METH_NOARGS, "protect()" },

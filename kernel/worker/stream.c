@@ -10,6 +10,7 @@
 #include "fork.h"
 #include "link/frame.h"
 #include "pipes.h"
+#include "printed.h"
 #include "requests.h"
 
 #define SLICE_MS 50
@@ -94,6 +95,7 @@ put_bytes(uint32_t number, uint32_t serial, const char *text, size_t size)
 		struct ring_record record = { .size = (uint32_t)n, .serial = serial, .stream = number };
 		if (put_record(&record, text) < 0)
 			return -1;
+		printed_keep(number, serial, text, n);
 		text += n;
 		size -= n;
 	}

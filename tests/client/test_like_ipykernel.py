@@ -160,6 +160,25 @@ STORIES = {
 
 
 STORIES_OF_NEW_KERNELS = {
+    "%notebook": """
+        import json, sys
+        # ---
+        print('one'); print('two')
+        # ---
+        print('before'); 'result'
+        # ---
+        print('mistake', file=sys.stderr)
+        # ---
+        1/0
+        # ---
+        None
+        # ---
+        %notebook story.ipynb
+        # ---
+        outputs = [cell['outputs'] for cell in json.load(open('story.ipynb'))['cells']]
+        for output in sum(outputs, []): output.pop('traceback', None)
+        outputs
+    """,
     "%precision before anything was shown": """
         import numpy as np
         %precision 4

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launch import Kernel
+from raw import Client
 
 Launch = Callable[..., Kernel]
 
@@ -137,3 +138,11 @@ def test_o_a_thread_that_never_ends_does_not_hang_the_end(launch: Launch) -> Non
     client.send("shutdown_request", {"restart": False}, channel="control")
     assert kernel.wait_exit(5) == 0
     client.drain()
+
+
+def test_o_printed_text_is_kept_within_bounds(fresh: Client) -> None:
+    """For %notebook: the beginning of it, whole characters, and not what a background thread prints for older cells."""
+    fresh.ok("print('é' * 100_000)")
+    kept = fresh.evaluate("[o.bundle['stream'] for o in get_ipython().history_manager.outputs[1]]")
+    [[text]] = kept
+    assert text == "é" * 4096

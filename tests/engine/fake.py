@@ -84,6 +84,7 @@ class Door(ModuleType):
         self.repaired: list[str] = []
         self.changed: dict[str, Any] = {}
         self.child = False
+        self.printed = 0  # of `order`: what take_printed() has seen
         self.handler: Callable[..., Any] | None = None
         self.failed: Callable[..., Any] | None = None
         self.on_send: Callable[[Frame], None] | None = None
@@ -181,6 +182,13 @@ class Door(ModuleType):
 
     def set_parent(self, parent: tuple[int, Any], /) -> None:
         self.newest = parent
+
+    def take_printed(self, serial: int, /) -> list[tuple[int, str]]:
+        taken = [
+            (entry[1], entry[3]) for entry in self.order[self.printed :] if entry[0] == "text" and entry[2] == serial
+        ]
+        self.printed = len(self.order)
+        return taken
 
     def repair(self, everything: bool, /) -> list[str]:
         names, self.repaired = self.repaired, []

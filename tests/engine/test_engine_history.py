@@ -190,3 +190,30 @@ def test_written_a_moment_after_the_cell(engine: Engine, monkeypatch: pytest.Mon
     engine.run_for(0.15)
     assert unwritten == [True]
     assert not manager.has_unwritten
+
+
+def test_outputs_are_kept_within_bounds(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For %notebook: the newest cells' text and results, as far as there is room; of long ones the plain text."""
+    from pupitre import history
+
+    monkeypatch.setattr(history, "OUTPUTS_MAX", 1000)
+    monkeypatch.setattr(history, "OUTPUT_MAX", 400)
+    manager = engine.shell.history_manager
+    manager.outputs.clear()
+    first = engine.ok("print('printed'); 'result'").one("execute_result")["execution_count"]
+    kept = [(output.output_type, output.bundle) for output in manager.outputs[first]]
+    assert kept == [("out_stream", {"stream": ["printed", "\n"]}), ("execute_result", {"text/plain": "'result'"})]
+    engine.ok(
+        "class Long:\n    def _repr_html_(self): return 'h' * 500\n    def __repr__(self): return 'plain'\n"
+        "t_long = Long()"
+    )
+    last = engine.ok("t_long").one("execute_result")["execution_count"]
+    assert [output.bundle for output in manager.outputs[last]] == [{"text/plain": "plain"}]
+    for _ in range(30):
+        engine.ok("print('x' * 90)")
+    assert first not in manager.outputs
+    texts = [text for outputs in manager.outputs.values() for output in outputs for text in output.bundle["stream"]]
+    assert 800 < sum(map(len, texts)) <= 1000
+    before = str(manager.outputs)
+    engine.ok("print('not kept'); 'this neither'", store_history=False)
+    assert str(manager.outputs) == before
