@@ -212,7 +212,7 @@ def tell(client: Client, cell: str) -> str:
 
     Text of both streams between two other messages is put together: ipykernel's comes in any order.
     """
-    result = client.run(cell, stop_on_error=False)
+    result = client.run(cell, 60, stop_on_error=False)
     told: list[str] = []
     text = {"stdout": "", "stderr": ""}
     for message in [*result.messages, result.reply]:
