@@ -285,12 +285,6 @@ def test_what_was_mended_is_said(engine: Engine) -> None:
     assert engine.ok("pass").text("stderr") == ""
 
 
-def test_outputs_are_not_kept_twice(engine: Engine) -> None:
-    engine.ok("print('x' * 1000)\ndisplay('y')\n'z'")
-    outputs = getattr(engine.shell.history_manager, "outputs", {})
-    assert not any(outputs.values())
-
-
 def test_exit_says_bye_before_the_reply(engine: Engine) -> None:
     """Else the front would pass on the next request."""
     engine.execute("exit()")
