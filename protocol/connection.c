@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/connection.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,7 @@ static int
 read_string(const char *name, const json_t *value, char **target, size_t *ret_size, struct err *e)
 {
 	size_t size = json_string_length(value);
+	assert(target != NULL && *target != NULL);
 	if (!json_is_string(value))
 		return err_set(e, ERR_INVALID, "\"%s\" is not a string", name);
 	if (memchr(json_string_value(value), '\0', size) != NULL)

@@ -23,8 +23,8 @@ is_known(const struct address *list, size_t count, const char *text)
 static struct address *
 list_numbers(const struct addrinfo *found, size_t *ret_count)
 {
-	size_t most = 0, count = 0;
-	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+	size_t most = 1, count = 0;
+	for (const struct addrinfo *at = found->ai_next; at != NULL; at = at->ai_next)
 		most++;
 	struct address *list = calloc(most, sizeof *list);
 	for (const struct addrinfo *at = found; list != NULL && at != NULL; at = at->ai_next) {

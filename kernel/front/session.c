@@ -170,8 +170,10 @@ begin_list(struct session *s, const struct outgoing *out, struct frame_list *ret
 	size_t count = address + FRAMES_BESIDE + out->buffer_count;
 	buf_reset(&s->frames);
 	buf_shrink(&s->frames, FRAMES_KEPT * sizeof *ret->frames);
-	if (buf_reserve(&s->frames, count * sizeof *ret->frames) < 0)
-		return err_memory(e);
+	if (buf_reserve(&s->frames, count * sizeof *ret->frames) < 0) {
+		err_memory(e);
+		return -1;
+	}
 	*ret = (struct frame_list){ .frames = (void *)s->frames.data };
 	return 0;
 }
