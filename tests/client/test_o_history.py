@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Specification table, section O: the history database, the end of a session."""
 
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -130,13 +131,14 @@ def test_o_late_threads_do_not_hang_the_end(launch: Launch) -> None:
     client.drain()
 
 
-def test_o_a_thread_that_never_ends_does_not_hang_the_end(launch: Launch) -> None:
-    """Not a daemon: Python would wait for it for ever."""
+def test_o_a_thread_that_never_ends_is_waited_for_until_sigterm(launch: Launch) -> None:
+    """As Python waits for a thread that is no daemon. Whoever asked for the end has the next word."""
     kernel = launch()
     client = kernel.client()
     client.ok("import threading; threading.Thread(target=threading.Event().wait).start()")
-    client.send("shutdown_request", {"restart": False}, channel="control")
-    assert kernel.wait_exit(5) == 0
+    client.recv_reply(client.send("shutdown_request", {"restart": False}, channel="control"))
+    kernel.signal(signal.SIGTERM)
+    assert kernel.wait_exit(5) == -signal.SIGTERM
     client.drain()
 
 

@@ -71,7 +71,7 @@ def test_finder_adapts_once_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pdb_ends_at_an_interrupt(engine: Engine) -> None:
-    assert engine.result("import pdb; pdb.Pdb.__name__") == "'InterruptiblePdb'"
+    assert engine.result("import pdb; [cls.__name__ for cls in pdb.Pdb.mro()[:2]]") == "['Pdb', 'InterruptiblePdb']"
 
 
 @pytest.mark.parametrize("first", ["pdb", "IPython.core.debugger"])
@@ -79,12 +79,13 @@ def test_either_debugger_may_come_first(engine: Engine, first: str) -> None:
     """%debug imports IPython's, which imports the standard one, before which ours is put."""
     import IPython.core
 
-    names = ("pdb", "IPython.core.debugger")
+    names = ("pdb", "IPython.core.debugger", "pupitre.debugger")
     saved = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    del IPython.core.debugger  # `from IPython.core import debugger` would find it
     try:
         importlib.import_module(first)
         debugger, pdb = sys.modules["IPython.core.debugger"], sys.modules["pdb"]
-        assert pdb.Pdb is debugger.InterruptiblePdb and debugger.OldPdb is not pdb.Pdb
+        assert issubclass(pdb.Pdb, debugger.InterruptiblePdb) and not issubclass(debugger.OldPdb, pdb.Pdb)
     finally:
         sys.modules.update(saved)
         IPython.core.debugger = sys.modules["IPython.core.debugger"]
