@@ -14,6 +14,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Bool
 
+from . import door
 from .compat import IOPUB, SESSION, Parented
 from .parent import current
 from .unseen import unseen_methods
@@ -165,7 +166,7 @@ class ZMQShellDisplayHook(Parented, DisplayHook):
         history = self.shell.history_manager
         history.output_hist_reprs[self.prompt_count] = text
         if self.shell.cell_stored:
-            history.keep_printed(current()[0], self.prompt_count)
+            history.keep_printed(self.prompt_count, door.take_printed(current()[0]))
             history.keep_result(self.prompt_count, "execute_result", format_dict)
 
     def finish_displayhook(self) -> None:

@@ -61,6 +61,7 @@ def main(start_json: bytes) -> int:
     except SystemExit as end:
         kernel.status = status_of(end)
         door.send(door.BYE, 0, kernel.status, [])
+        show_end(end)
     except Exception as error:
         if not isinstance(error, EOFError):
             os.write(2, f"pupitre-kernel: the event loop broke: {type(error).__name__}: {error}\n".encode())
@@ -157,11 +158,18 @@ def protect() -> None:
 
 
 def status_of(end: SystemExit) -> int:
-    """What Python makes of it: a text is shown, and a failure."""
+    """What Python makes of it: a text is a failure."""
+    return (end.code or 0) & 0xFF if end.code is None or isinstance(end.code, int) else 1
+
+
+def show_end(end: SystemExit) -> None:
+    """As Python shows a text that the code ended with. Its __str__ and sys.stderr are the user's."""
     if end.code is None or isinstance(end.code, int):
-        return (end.code or 0) & 0xFF
-    print(end.code, file=sys.stderr)
-    return 1
+        return
+    try:
+        door.call_user(0, 0, lambda: print(end.code, file=sys.stderr))
+    except BaseException:  # that is its own affair
+        return
 
 
 def leave(kernel: IPythonKernel) -> int:

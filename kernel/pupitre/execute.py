@@ -226,8 +226,9 @@ class Executor:
             answer = self._conclude(request, outcome)
             self._let_go(request, outcome)
         shell.end_cell()
-        if request.store:
-            shell.history_manager.keep_printed(request.message.serial, request.count)
+        printed = door.take_printed(request.message.serial)
+        if printed and request.store:
+            self._keep_printed(request, printed)
         self.checkup.report()
         metadata = self._metadata(request, "error" if answer.failed else "ok")
         abort = answer.failed and request.stop and not request.silent
@@ -247,6 +248,13 @@ class Executor:
         if door.is_child():
             leave_child(None)
         return answer
+
+    def _keep_printed(self, request: Request, printed: list[tuple[int, str]]) -> None:
+        """For %notebook. The history's manager and its outputs are the user's, who may have broken them."""
+        try:
+            self.call_user(request, lambda: self.shell.history_manager.keep_printed(request.count, printed))
+        except BaseException:
+            return
 
     def _let_go(self, request: Request, outcome: Outcome) -> None:
         """Forget what the cell left: finalizers are user code."""

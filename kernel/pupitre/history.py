@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from IPython.core import history as ipython_history
 from traitlets import Bool, default
 
-from . import door
 from .unseen import unseen_methods
 from .wire import publish
 
@@ -55,6 +54,7 @@ class HistoryManager(ipython_history.HistoryManager):
         self._locked = 0
         self._told = False
         self._sizes: dict[int, int] = {}  # of the outputs that are kept, by cell, oldest first
+        self._kept = 0  # their sum
         self.outputs: defaultdict[int, list[Any]] = defaultdict(list)
         thread = ipython_history.HistorySavingThread
         thread.start = lambda self: None  # IPython's constructor makes one and starts it
@@ -74,9 +74,9 @@ class HistoryManager(ipython_history.HistoryManager):
 
     # Outputs, which %notebook writes.
 
-    def keep_printed(self, serial: int, cell: int) -> None:
-        """What request `serial`, which is the cell with this number, has printed so far, as far as it is known."""
-        for number, text in door.take_printed(serial):
+    def keep_printed(self, cell: int, printed: list[tuple[int, str]]) -> None:
+        """What the cell has printed so far, as far as it is known: (descriptor, text)."""
+        for number, text in printed:
             self.keep_output(cell, "out_stream" if number == 1 else "err_stream", {"stream": [text]}, len(text))
 
     def keep_result(self, cell: int, kind: str, bundle: dict[str, Any]) -> None:
@@ -95,15 +95,17 @@ class HistoryManager(ipython_history.HistoryManager):
             return
         if not self.outputs:  # %reset
             self._sizes.clear()
+            self._kept = 0
         last = self.outputs[cell][-1:]
         if "stream" in bundle and last and last[0].output_type == kind:
             last[0].bundle["stream"] += bundle["stream"]
         else:
             self.outputs[cell].append(make(output_type=kind, bundle=bundle))
         self._sizes[cell] = self._sizes.get(cell, 0) + size
-        while sum(self._sizes.values()) > OUTPUTS_MAX and len(self._sizes) > 1:
+        self._kept += size
+        while self._kept > OUTPUTS_MAX and len(self._sizes) > 1:
             oldest = next(iter(self._sizes))
-            del self._sizes[oldest]
+            self._kept -= self._sizes.pop(oldest)
             self.outputs.pop(oldest, None)
 
     # Opening: `db` and `session_number` come into being when somebody reads them.

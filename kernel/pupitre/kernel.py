@@ -151,13 +151,26 @@ class Kernel(Completed, SingletonConfigurable):
         if iscoroutine(outcome):
             context = self.executor.context.copy()
             context.run(door.parent.set, (message.serial, message))
-            self.loop.start_cell(outcome, message.serial, 0, context, lambda task: self._custom_ended(message))
+            self.loop.start_cell(
+                outcome,
+                message.serial,
+                0,
+                context,
+                lambda task: door.call_ours(message.serial, self._custom_ended, message, task),
+            )
             return True
         self._custom_ended(message)
         return False
 
-    def _custom_ended(self, message: Parent) -> None:
+    def _custom_ended(self, message: Parent, task: Any = None) -> None:
         """Close the request. If the handler answered by itself this changes nothing."""
+        try:
+            if task is not None:
+                task.result()
+        except BaseException as error:
+            refuse(message, error)
+            self.rest_later()
+            return
         if message["msg_type"].endswith("_request"):
             reply(message, error_content(RuntimeError("the handler of this request gave no answer")))
         else:

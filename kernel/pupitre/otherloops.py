@@ -38,6 +38,25 @@ def _in_plain_statement() -> bool:
     return frame is not None
 
 
+# Stop may come at any moment, but not between the two steps of either.
+
+
+@door.held
+def _hide(main: Loop, task: Any) -> None:
+    if task is not None:
+        _leave_task(main, task)
+    _set_running_loop(None)
+
+
+@door.held
+def _show(main: Loop, task: Any) -> None:
+    if _get_running_loop() is main:  # Stop came before _hide
+        return
+    _set_running_loop(main)
+    if task is not None:
+        _enter_task(main, task)
+
+
 def hide_loop_during(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as it is where no loop runs, when called from a statement of a cell that is no coroutine."""
 
@@ -50,15 +69,11 @@ def hide_loop_during(function: Callable[..., Any]) -> Callable[..., Any]:
         plain = task is None or main.is_plain(task) or (task is main.cell_task and _in_plain_statement())
         if not plain:
             return function(*args, **kwargs)
-        if task is not None:
-            _leave_task(main, task)
-        _set_running_loop(None)
         try:
+            _hide(main, task)
             return function(*args, **kwargs)
         finally:
-            _set_running_loop(main)
-            if task is not None:
-                _enter_task(main, task)
+            _show(main, task)
 
     run.__pupitre_main__ = True  # type: ignore[attr-defined]
     return door.unseen(run)

@@ -131,14 +131,19 @@ def _note_counters() -> dict[str, Any]:
     return _nursery.note_counters(gc.get_objects(), bytecode.layout.__code__, layout)
 
 
+def _collect() -> None:
+    """As user code: while ours runs nothing is collected by itself, and isenabled() would say so."""
+    if gc.isenabled():
+        gc.collect(1)
+
+
 def rest() -> None:
     """In a worker, when its student pauses: give back what the last cells left. Not if that took long the last time."""
     global _resting
     begin = process_time()
     if _resting < _REST_MAX:
-        if gc.isenabled():
-            with suppress(KeyboardInterrupt):
-                door.call_user(0, 0, gc.collect, 1)  # the student's finalisers
+        with suppress(KeyboardInterrupt):
+            door.call_user(0, 0, _collect)  # the student's finalisers
         _nursery.trim()
         _nursery.reshare()
         _resting = process_time() - begin
