@@ -18,7 +18,7 @@ static const char strings[] = "HOME=/home/x\0LANG=C.UTF-8\0EMPTY=\0PUPITRE_PYTHO
 static int
 make_payload(const char *bytes, size_t size, uint32_t count, int seals)
 {
-	struct nursery_payload header = { NURSERY_MAGIC, NURSERY_VERSION, 027, count, size };
+	struct nursery_payload header = { NURSERY_MAGIC, NURSERY_VERSION, 027, count, size, 0 };
 	int fd = memfd_create("payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, &header, sizeof header), sizeof header);
@@ -98,7 +98,7 @@ struct malformed {
 	{                                                         \
 		why, bytes, sizeof(bytes) - 1,                    \
 		{                                                 \
-			magic, version, umask, count, size        \
+			magic, version, umask, count, size, 0     \
 		}                                                 \
 	}
 
@@ -304,7 +304,7 @@ replace(const void *unused)
 	struct payload p;
 	char bytes[512];
 	size_t size;
-	struct nursery_payload header = { NURSERY_MAGIC, NURSERY_VERSION, 0, STRINGS, sizeof strings };
+	struct nursery_payload header = { NURSERY_MAGIC, NURSERY_VERSION, 0, STRINGS, sizeof strings, 0 };
 	memcpy(bytes, &header, sizeof header);
 	memcpy(bytes + sizeof header, strings, sizeof strings);
 	setenv("LEFT_OVER", "1", 1);

@@ -128,7 +128,7 @@ child_run(const struct nursery_order *order, int *fds)
 {
 	struct err e = ERR_INIT;
 	char python[PATH_MAX];
-	uint64_t ignored;
+	uint64_t ignored = 0;
 	if (become_process(order, fds, python, &ignored, &e) < 0)
 		give_up(&e);
 	heap_copy_expected();
