@@ -260,6 +260,7 @@ obituary_publish(struct front *f)
 	else
 		exchange_show_error(f, parents_find(&f->parents, f->last_serial), error);
 	take_status(f);
+	f->phase = FRONT_STOPPING; /* a shutdown_request among the rest changes nothing any more */
 	shell_refuse_rest(f, error);
 	f->phase = FRONT_ENDED;
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
 #include "front/front.h"
 
 void
@@ -21,7 +22,12 @@ shutdown_begin(struct front *f, bool restart)
 		shutdown_at_once(f, 0, 0);
 		return;
 	}
-	worker_send(&f->worker, &header, NULL, 0, &e);
+	/* On a closed link the worker is ending, or is about to be cut off. */
+	if (worker_send(&f->worker, &header, NULL, 0, &e) < 0 && e.code != ERR_CLOSED) {
+		log_error("event=lost type=exit reason=\"%s\"", e.text);
+		shutdown_at_once(f, 0, 0);
+		return;
+	}
 	stdinput_close(f);
 	if (f->worker.stopped)
 		worker_signal(&f->worker, SIGCONT);

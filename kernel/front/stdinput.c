@@ -71,12 +71,15 @@ stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wir
 	struct outgoing out = { .channel = CHANNEL_STDIN, .msg_type = "input_request", .content = *content };
 	*q = (struct question){ .open = true, .number = number };
 	address(f, serial, &out);
-	if (session_send(f->session, &out, q->id, &e) < 0) {
-		q->id[0] = '\0';
-		log_warning("event=lost type=input_request reason=\"%s\"", e.text);
+	if (session_send(f->session, &out, q->id, &e) == 0)
+		return;
+	q->id[0] = '\0';
+	log_warning("event=lost type=input_request reason=\"%s\"", e.text);
+	if (e.code == ERR_CLOSED || e.code == ERR_BUSY)
 		exchange_mention(f, "The code asks for input, but this client does not listen on its stdin channel. "
 				    "Interrupt to go on.\n");
-	}
+	else
+		stdinput_close(f); /* the failure is ours */
 }
 
 /* Whether the message answers the open question. Clients that fill in no parent are believed. */

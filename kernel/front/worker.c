@@ -28,7 +28,8 @@ struct exit_info {
 	int32_t exit_code; /* as waitpid gives it */
 };
 
-/* Send what the socket takes now. What is sent is dropped when it is the larger part: all in all, fewer bytes are moved than sent. */
+/* Send what the socket takes now, and forget the rest if the other end is closed: whether the worker is dead, its pidfd and the link's
+ * end of file tell. What is sent is dropped when it is the larger part: all in all, fewer bytes are moved than sent. */
 static void
 flush(int fd, struct unsent *u)
 {
@@ -37,8 +38,12 @@ flush(int fd, struct unsent *u)
 		ssize_t n = send(fd, bytes->data + u->sent, bytes->size - u->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+			u->sent = bytes->size; /* or the loop, to which such a socket looks writable, would not rest */
+			break;
+		}
 		if (n < 0)
-			break; /* full, or the worker is dead: its pidfd will tell */
+			break; /* full */
 		u->sent += (size_t)n;
 	}
 	if (u->sent > bytes->size / 2) {

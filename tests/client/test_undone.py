@@ -76,6 +76,16 @@ def test_undone_at_the_end_of_the_kernel(kernel: Kernel, fresh: Client, by: str)
     kernel.wait_exit()
 
 
+def test_undone_by_death_whatever_is_asked_meanwhile(kernel: Kernel, fresh: Client) -> None:
+    """A shutdown_request that comes while the rest is refused makes no orderly end of it."""
+    cell = fresh.begin(READY + "import time; time.sleep(60)")
+    os.kill(kernel.worker.pid, signal.SIGKILL)
+    fresh.recv("iopub", "error", cell)
+    fresh.send("shutdown_request", {"restart": False}, channel="control")
+    assert kernel.wait_exit() == -signal.SIGKILL
+    fresh.drain()
+
+
 def test_undone_without_code(client: Client) -> None:
     result = client.request("execute_request", {"silent": False})
     assert undone(result) == "ValueError"

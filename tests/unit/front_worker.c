@@ -280,6 +280,33 @@ test_bytes_on_the_link_are_not_moved_again_and_again(void **state)
 	close(fds[1]);
 }
 
+/* The worker's code has closed its end: what cannot be sent is not kept, or the loop would try again for ever. */
+static void
+test_bytes_that_nobody_will_read_are_dropped(void **state)
+{
+	(void)state;
+	static char bytes[1024 * 1024];
+	struct frame_part part = { bytes, sizeof bytes };
+	struct frame_header reply = { .type = FRAME_INPUT_REPLY }, request = { .type = FRAME_REQUEST };
+	struct worker w = WORKER_INIT;
+	int links[2], answers[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, links), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, answers), 0);
+	w.link = links[0];
+	w.answers = answers[0];
+	assert_works(worker_send(&w, &request, &part, 1, &e));
+	assert_works(worker_answer(&w, &reply, &part, 1, &e));
+	assert_true(w.outgoing.bytes.size > 0 && w.unasked.bytes.size > 0);
+	close(links[1]);
+	close(answers[1]);
+	worker_flush(&w);
+	assert_int_equal(w.outgoing.bytes.size, 0);
+	assert_int_equal(w.unasked.bytes.size, 0);
+	assert_works(worker_answer(&w, &reply, &part, 1, &e));
+	assert_int_equal(w.unasked.bytes.size, 0);
+	worker_close(&w);
+}
+
 int
 main(void)
 {
@@ -293,6 +320,7 @@ main(void)
 		cmocka_unit_test(test_status_that_nobody_knows),
 		cmocka_unit_test(test_our_own_child_is_reaped_by_us),
 		cmocka_unit_test(test_bytes_on_the_link_are_not_moved_again_and_again),
+		cmocka_unit_test(test_bytes_that_nobody_will_read_are_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
