@@ -56,6 +56,8 @@ set_handler(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 	py_before = inner(py_before, signum);
 	if (py_before != NULL && wraps)
 		Py_XSETREF(py_handlers[signum], Py_NewRef(py_args[1]));
+	else if (py_before != NULL && signum > 0 && signum < NSIG)
+		Py_CLEAR(py_handlers[signum]);
 	return py_before;
 }
 
@@ -63,7 +65,8 @@ static PyObject *
 get_handler(PyObject *py_module, PyObject *py_signum)
 {
 	(void)py_module;
-	return inner(PyObject_CallOneArg(py_getsignal, py_signum), number_of(py_signum));
+	long signum = number_of(py_signum); /* first: it clears exceptions */
+	return inner(PyObject_CallOneArg(py_getsignal, py_signum), signum);
 }
 
 static PyMethodDef methods[] = {

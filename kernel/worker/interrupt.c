@@ -352,10 +352,15 @@ interrupt_call_user(PyObject *py_module, PyObject *const *py_args, Py_ssize_t co
 		return NULL;
 	if (!pthread_equal(pthread_self(), main_thread)) /* user code, all of it, and nobody interrupts it */
 		return PyObject_Vectorcall(py_args[2], py_args + 3, (size_t)(count - 3), NULL);
-	bool thorough = is_due(user.serial);
+	/* From user code, as for a repr during %run: the cell goes on after it, and what it did with its signals stays. */
+	bool nested = atomic_load(&state()->activity) == STATE_USER;
+	bool thorough = !nested && is_due(user.serial);
 	if (thorough && put_signals_right(user.serial) < 0)
 		return NULL;
-	raised = 0;
+	if (!nested)
+		raised = 0;
+	else if (user.cell == 0 && user.serial == atomic_load(&state()->serial))
+		user.cell = atomic_load(&state()->cell);
 	atomic_fetch_add(&state()->generation, 1);
 	struct activity before = swap_activity(&user);
 	PyObject *py_result = NULL;
@@ -393,15 +398,17 @@ interrupt_wait(PyObject *py_module, PyObject *const *py_args, Py_ssize_t count)
 	if (pending.serial != 0)
 		next = pending;
 	bool on = collector_was_on && has_threads();
-	if (on)
+	if (on) {
 		PyGC_Enable();
+		collector_was_on = false; /* true again when a signal's handler has run: begin_ours turned it off */
+	}
 	struct activity before = swap_activity(&next);
 	if (take_early_interrupt(pending.serial))
 		wake_loop();
 	PyObject *py_result = PyObject_Vectorcall(py_args[0], py_args + 1, (size_t)(count - 1), NULL);
 	swap_activity(&before);
 	if (on)
-		collector_was_on = PyGC_Disable() != 0;
+		collector_was_on = PyGC_Disable() != 0 || collector_was_on;
 	return py_result;
 }
 

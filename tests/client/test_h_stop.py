@@ -186,6 +186,22 @@ def test_h_stop_after_a_nested_wait(client: Client, shared_kernel: Kernel, where
 # -- handlers of SIGINT ---
 
 
+def test_handler_stays_when_the_kernel_calls_the_users_code_in_mid_cell(client: Client, shared_kernel: Kernel) -> None:
+    """As for the text of an error."""
+    cell = client.execute(
+        "import signal, time\nseen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+        "try: 1/0\nexcept ZeroDivisionError: get_ipython().showtraceback()\n"
+        + READY
+        + "while not seen: time.sleep(0.01)\n5"
+    )
+    client.recv_busy(cell)
+    for msg_type in ("execute_input", "error"):
+        client.recv("iopub", msg_type, cell)
+    client.recv_stream(cell, "ready\n")
+    shared_kernel.interrupt()
+    assert client.collect(cell, begun=True).text == "5"
+
+
 @pytest.mark.parametrize(
     "handle",
     [

@@ -72,6 +72,38 @@ def test_every_signal_reaches_a_handler_when_idle(kernel: Kernel, fresh: Client)
     assert fresh.evaluate("sorted(set(caught))") == CATCHABLE
 
 
+def test_handler_when_idle_leaves_the_garbage_collector_on(kernel: Kernel, fresh: Client) -> None:
+    """Beside a thread, for which it is on while the kernel waits."""
+    cell = fresh.execute(
+        block("""
+        import gc, signal, threading
+        end = threading.Event()
+        threading.Thread(target=end.wait).start()
+        signal.signal(signal.SIGUSR1, lambda *_: print('caught'))
+        """)
+    )
+    assert fresh.collect(cell).status == "ok"
+    os.kill(kernel.pid, signal.SIGUSR1)
+    fresh.take(lambda m: m.type == "stream" and m.content["text"] == "caught\n", "the handler's text")
+    assert fresh.evaluate("gc.isenabled()") is True
+    assert fresh.evaluate("gc.isenabled()") is True
+    fresh.ok("end.set()")
+
+
+def test_handler_that_is_taken_away_is_let_go(client: Client) -> None:
+    client.ok(
+        block("""
+        import signal, weakref
+        def handler(number, frame): pass
+        known = weakref.ref(handler)
+        signal.signal(signal.SIGUSR1, handler)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL) is handler or 1 / 0
+        del handler
+        """)
+    )
+    assert client.evaluate("known() is None") is True
+
+
 def test_signals_that_are_ignored_end_nothing(kernel: Kernel, fresh: Client) -> None:
     numbers = [number for number in CATCHABLE if number not in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)]
     numbers = [number for number in numbers if number not in (signal.SIGILL, signal.SIGABRT)]  # the last words' own
