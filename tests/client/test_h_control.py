@@ -81,6 +81,17 @@ def test_h_interrupt_just_before_a_system_call_ends_it(client: Client, code: str
     assert result.content["ename"] == ("ZeroDivisionError" if code else "KeyboardInterrupt")
 
 
+def test_h_interrupt_on_its_way_to_a_cell_is_kept(client: Client, shared_kernel: Kernel) -> None:
+    """The front has passed the cell on, and the worker has not begun it."""
+    worker = shared_kernel.worker
+    signal.pidfd_send_signal(worker.pidfd, signal.SIGSTOP)
+    cell = client.execute("import time; time.sleep(60)")
+    client.recv_busy(cell)
+    by_message(shared_kernel, client)
+    signal.pidfd_send_signal(worker.pidfd, signal.SIGCONT)
+    interrupted(client.collect(cell, begun=True))
+
+
 def test_h_interrupt_leaves_nothing_to_the_next_system_call(client: Client, shared_kernel: Kernel) -> None:
     code = """
 import signal
