@@ -17,6 +17,7 @@ from tools import environment
 
 DEADLINE = 600.0
 CELL_SECONDS = 5
+SLOW = "import time\ntime.sleep(0.3)\n"  # ipykernel goes on for a tenth of a second after exit()
 SOLUTIONS = {1: "def double(x):\n    return 2 * x", 3: "def triple(x):\n    return 3 * x"}
 # What each hands in instead of some cells of a good solution.
 CLASS: dict[str, dict[int, str]] = {
@@ -45,8 +46,8 @@ def grader_cell(source: str, name: str, **more: object) -> object:
     return new_code_cell(source, metadata={"nbgrader": {"schema_version": 3, "grade_id": name, **flags, **more}})
 
 
-def assignment() -> object:
-    """Two functions to write, five points each."""
+def assignment(kernel: str) -> object:
+    """Two functions to write, five points each. Its kernel is what submissions are graded with, whatever they say."""
     cells = [new_code_cell("import math")]
     for name, factor in (("double", 2), ("triple", 3)):
         cells.append(
@@ -55,10 +56,10 @@ def assignment() -> object:
             )
         )
         cells.append(
-            grader_cell(f"assert {name}(2) == {2 * factor}", f"test-{name}", grade=True, locked=True, points=5)
+            grader_cell(f"{SLOW}assert {name}(2) == {2 * factor}", f"test-{name}", grade=True, locked=True, points=5)
         )
     return new_notebook(
-        cells=cells, metadata={"kernelspec": {"name": "pupitre", "display_name": "", "language": "python"}}
+        cells=cells, metadata={"kernelspec": {"name": kernel, "display_name": "", "language": "python"}}
     )
 
 
@@ -68,10 +69,9 @@ def nbgrader(course: Path, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=course, env=environment(course), stdout=log, stderr=log)
 
 
-def hand_in(course: Path, kernel: str) -> None:
+def hand_in(course: Path) -> None:
     for student, instead in CLASS.items():
         page = nbformat.read(str(course / "release/week/page.ipynb"), 4)
-        page.metadata["kernelspec"]["name"] = kernel
         for cell, source in {**SOLUTIONS, **instead}.items():
             page.cells[cell].source = source
         place = course / "submitted" / student / "week"
@@ -87,16 +87,19 @@ def marks(course: Path) -> dict[str, float]:
 @pytest.mark.timeout(DEADLINE)
 def test_class_gets_the_marks_it_gets_with_ipykernel(tmp_path: Path) -> None:
     courses = {kernel: tmp_path / kernel for kernel in KERNELS}
-    for course in courses.values():
+    for kernel, course in courses.items():
         (course / "source/week").mkdir(parents=True)
-        nbformat.write(assignment(), course / "source/week/page.ipynb")
+        nbformat.write(assignment(kernel), course / "source/week/page.ipynb")
     for course, process in [(course, nbgrader(course, "generate_assignment", "week")) for course in courses.values()]:
         assert process.wait(DEADLINE) == 0, (course / "log").read_text()[-4000:]
-    for kernel, course in courses.items():
-        hand_in(course, kernel)
+    for course in courses.values():
+        hand_in(course)
     grading = ("autograde", "week", "--create", f"--Execute.timeout={CELL_SECONDS}")
     for process in [nbgrader(course, *grading) for course in courses.values()]:
         assert process.wait(DEADLINE) == 1  # for those whose kernel died
+    for kernel, course in courses.items():
+        graded = nbformat.read(str(course / "autograded/ada/week/page.ipynb"), 4)
+        assert graded.metadata["kernelspec"]["name"] == kernel
     ours, theirs = (marks(courses[kernel]) for kernel in KERNELS)
     assert theirs["ada"] == 10 and theirs["ben"] == 0, theirs
     assert ours == theirs
