@@ -102,8 +102,10 @@ void shell_read(struct front *f);
 void shell_advance(struct front *f);
 /* The kernel ends: answer the active request and whatever is queued or was sent. */
 void shell_answer_rest(struct front *f);
-/* The same without the active request; `error` (borrowed) is why the kernel ends, if nobody asked it to. Waits a moment for what is
- * on its way, 1 s at most. */
+/* Its first half: read all that was sent, with `wait` also what is on its way; 1 s at most. */
+void shell_read_rest(struct front *f, bool wait);
+/* Its second half without the active request: answer what was read, and read no more. `error` (borrowed): why the kernel ends, if
+ * nobody asked it to. */
 void shell_refuse_rest(struct front *f, json_t *error);
 /* The active request failed with stop_on_error: what was already sent will not run. */
 void shell_open_abort_window(struct front *f);

@@ -225,14 +225,12 @@ make_error(struct front *f)
 			 "traceback", traceback);
 }
 
-/* What was being served: the error and the reply. */
+/* On what was being served, or on what was served last. */
 static void
-end_active(struct front *f, json_t *error)
+show_error(struct front *f, const struct request *active, json_t *error)
 {
-	struct request *r = f->active;
-	f->active = NULL;
-	exchange_show_error(f, r->wire.parts[WIRE_HEADER], error);
-	exchange_end_with_error(f, r, error, json_integer(atomic_load(&f->worker.shared->state.cell)));
+	exchange_show_error(
+		f, active != NULL ? active->wire.parts[WIRE_HEADER] : parents_find(&f->parents, f->last_serial), error);
 }
 
 /* As the worker ended: by the same signal, or with the same status. */
@@ -255,10 +253,14 @@ void
 obituary_publish(struct front *f)
 {
 	json_auto_t *error = make_error(f);
-	if (f->active != NULL)
-		end_active(f, error);
-	else
-		exchange_show_error(f, parents_find(&f->parents, f->last_serial), error);
+	struct request *active = f->active;
+	f->active = NULL;
+	show_error(f, active, error);
+	/* Before the first reply: whoever asks on after it, as clients do that allow errors, is to find the kernel dead as it is, rather
+	 * than take one error after the other for a page that has run to its end. */
+	shell_read_rest(f, true);
+	if (active != NULL)
+		exchange_end_with_error(f, active, error, json_integer(atomic_load(&f->worker.shared->state.cell)));
 	take_status(f);
 	f->phase = FRONT_STOPPING; /* a shutdown_request among the rest changes nothing any more */
 	shell_refuse_rest(f, error);

@@ -188,16 +188,21 @@ more_comes(struct front *f, int timeout_ms)
 
 /* libzmq takes more off the wire only when there is room, so an empty socket does not tell that nothing waits. */
 void
-shell_refuse_rest(struct front *f, json_t *error)
+shell_read_rest(struct front *f, bool wait)
 {
 	long long until = clock_ms() + REST_MS;
-	int patience_ms = error == NULL ? 0 : QUIET_MS;
+	int patience_ms = wait ? QUIET_MS : 0;
 	do {
 		if (read_round(f))
 			patience_ms = QUIET_MS;
-		for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;)
-			refuse_request(f, r, error);
-	} while (clock_ms() < until && more_comes(f, patience_ms));
+	} while (clock_ms() < until && f->queue.bytes < FRONT_QUEUE_MAX && more_comes(f, patience_ms));
+}
+
+void
+shell_refuse_rest(struct front *f, json_t *error)
+{
+	for (struct request *r; (r = request_queue_pop(&f->queue)) != NULL;)
+		refuse_request(f, r, error);
 }
 
 void
@@ -205,6 +210,7 @@ shell_answer_rest(struct front *f)
 {
 	struct request *r = f->active;
 	f->active = NULL;
+	shell_read_rest(f, false);
 	if (r != NULL)
 		exchange_fail(f, r, STOPPED, "The kernel was shut down before this was done.");
 	shell_refuse_rest(f, NULL);

@@ -86,6 +86,14 @@ def test_undone_by_death_whatever_is_asked_meanwhile(kernel: Kernel, fresh: Clie
     fresh.drain()
 
 
+def test_undone_after_a_death_no_more_is_answered(kernel: Kernel, fresh: Client) -> None:
+    """A client that goes on after errors finds the kernel dead, as it is."""
+    assert fresh.run("import os; os._exit(0)").status == "error"
+    fresh.execute("1", stop_on_error=False)
+    assert kernel.wait_exit() == 0
+    assert not fresh.receive(DEADLINE)
+
+
 def test_undone_without_code(client: Client) -> None:
     result = client.request("execute_request", {"silent": False})
     assert undone(result) == "ValueError"

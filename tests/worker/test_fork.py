@@ -127,9 +127,9 @@ import subprocess
 pid = os.fork()
 if pid == 0:
     print('once', end=' ')
-    try: subprocess.run(['/nonexistent'], preexec_fn=lambda: None)
+    try: subprocess.run(['/nonexistent-program'], preexec_fn=lambda: None)
     except FileNotFoundError: pass
-    try: subprocess.run(['/nonexistent'])
+    try: subprocess.run(['/nonexistent-program'])
     except FileNotFoundError: pass
     if os.fork() == 0: os._exit(0)
     sys.stdout.flush()
