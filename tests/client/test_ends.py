@@ -161,8 +161,9 @@ def test_manager_gives_what_is_unfinished_its_time(manager: KernelManager, tmp_p
         client.execute_interactive(NOTE + before, timeout=30)
         if cell:
             client.execute(cell)
-            while client.get_iopub_msg(timeout=30)["content"].get("text") != "ready\n":
-                pass
+            text = ""
+            while text != "ready\n":
+                text += client.get_iopub_msg(timeout=30)["content"].get("text", "")
         pid = manager.provisioner.pid  # type: ignore[union-attr]
         assert isinstance(pid, int)
         processes = family(pid)
