@@ -48,12 +48,12 @@ is_own(const char *process, pid_t pid)
 	return proc_numbers(text, "Uid", 10, 2, uids) && uids[0] == getuid();
 }
 
-/* Without /proc nobody knows. */
+/* Or as old, by a clock whose ticks are 10 ms long: who starts us may have started a moment before. Without /proc nobody knows. */
 static bool
 is_older(const char *process)
 {
 	uint64_t we = started("self");
-	return we == 0 || started(process) < we;
+	return we == 0 || started(process) <= we;
 }
 
 /* A pidfd of the process that Jupyter means, or -1. */

@@ -324,7 +324,10 @@ def test_life_server_that_dies_takes_the_kernel_with_it(directory: Path, name: s
 def test_life_younger_namesake_is_not_the_server(launch: Launch) -> None:
     """JPY_PARENT_PID may be of a server that has gone, and its number somebody else's."""
     with subprocess.Popen(["sleep", "60"]) as sleeper:
-        script = 'sleep 60 & JPY_PARENT_PID=$! exec "$@"'
+        # Younger by a tick of the clock that processes' ages are told in: what starts then, cut itself, is.
+        age = "cut -d ' ' -f 22 /proc/$1/stat"
+        script = f"age() {{ {age}; }}; until [[ $(age self) -gt $(age $$) ]]; do :; done; "
+        script += 'sleep 60 & JPY_PARENT_PID=$! exec "$@"'
         kernel = launch(env={"JPY_PARENT_PID": str(sleeper.pid)})
         young = launch(prefix=["bash", "-c", script, "bash"])
         sleeper.kill()
