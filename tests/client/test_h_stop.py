@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stop, wherever user code runs: what the kernel calls of the user's can be interrupted like a cell, in one press."""
 
+import sys
+
 import pytest
 from launch import Kernel
 from raw import Client, block, within
@@ -83,6 +85,9 @@ CASES = {
         "0",
     ),
 }
+
+if sys.version_info >= (3, 13):  # where asyncio shows no arguments
+    del CASES["a callback's arguments"]
 
 
 @pytest.mark.parametrize("name", CASES)

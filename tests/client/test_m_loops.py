@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Loops of libraries, and libraries that ask which loop runs, in plain cells and in await cells."""
 
+import re
+
 import pytest
 from launch import Kernel
 from raw import PACKAGE, Client, block, within
@@ -154,7 +156,8 @@ def test_m_a_callback_that_fails_is_told_by_its_name(client: Client, callback: s
         f"import asyncio\ndef broken(x): 1/0\nloop = asyncio.get_running_loop()\n{callback}\nawait asyncio.sleep(0.1)"
     )
     result = client.ok(code)
-    assert "Exception in callback broken(5) at " in result.stderr and "handle: <" in result.stderr
+    # Its arguments are shown before Python 3.13 only.
+    assert re.search(r"Exception in callback broken\(5?\) at ", result.stderr) and "handle: <" in result.stderr
     assert "call_user" not in result.stderr and "ZeroDivisionError" in result.stderr
     assert client.ok(f"h = {callback}\nh.cancel()\nrepr(h)").text.startswith("'<")
 
@@ -162,7 +165,7 @@ def test_m_a_callback_that_fails_is_told_by_its_name(client: Client, callback: s
 def test_m_handles_show_the_users_callback(client: Client) -> None:
     code = "import asyncio\nloop = asyncio.get_running_loop()\n[loop.call_soon(len, ''), loop.call_later(1e3, len, '')]"
     text = client.ok(code).text
-    assert text.count("len('')") == 2 and "<Handle " in text and "<TimerHandle " in text
+    assert len(re.findall(r"len\((?:'')?\)", text)) == 2 and "<Handle " in text and "<TimerHandle " in text
 
 
 def test_m_what_is_wrapped_looks_as_it_did(client: Client) -> None:

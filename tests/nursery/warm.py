@@ -33,6 +33,10 @@ ENVIRONMENT = "an environment variable changes the interpreter"
 COLD: dict[str, str] = {
     "::test_a_mplbackend_of_the_user_wins": "a backend takes effect while matplotlib is imported",
     "::test_a_safe_path": ENVIRONMENT,
+    "::test_a_profile_that_is_not_there": "a worker that cannot start is tried cold, which says why",
+    "::test_a_a_kernel_that_cannot_start_answers_kernel_info": "a worker that cannot start is tried cold",
+    "::test_a_a_foreign_orjson_is_not_used[[]*]": ENVIRONMENT,
+    "::test_minimal_without[[]*]": "a nursery wants a caller with the same mounts",
     "::test_a_modules_of_the_user_do_not_shadow_ours": "the folder has modules of names that are imported already",
     "::test_a_odd_environment[[]LANG]": "the locale's encoding is not UTF-8",
     "::test_a_odd_environment[[]LC_ALL]": "the locale's encoding is not UTF-8",
