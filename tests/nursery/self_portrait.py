@@ -411,7 +411,10 @@ def _ipython(look):
     look("app.config_files", lambda: sorted(app.loaded_config_files))
     look("app.config_file_paths", lambda: app.config_file_paths)
     look("app.connection_file", lambda: app.connection_file)
-    look("kernel", lambda: [_described(type(app.kernel)), app.kernel.implementation, app.kernel.banner])
+    look(
+        "kernel",
+        lambda: [_described(type(app.kernel)), app.kernel.implementation, app.kernel.banner.partition("Tip: ")[0]],
+    )
     kernel = app.kernel
     look("kernel.session", lambda: [_described(type(kernel.session)), len(kernel.session.session)])
     look("env of IPython's %env", lambda: sorted(shell.run_line_magic("env", "")))
