@@ -81,7 +81,7 @@ serve_shutdown(struct front *f, struct request *r, const json_t *content)
 	exchange_reply(f, r, &(struct reply){ .content = { answer, strlen(answer) } });
 	announce_shutdown(f, r, answer);
 	exchange_end(f, r, NULL);
-	shutdown_begin(f, restart);
+	shutdown_begin(f);
 }
 
 static void

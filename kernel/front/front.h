@@ -151,7 +151,7 @@ void interrupt_notice_stop(struct front *f);
 
 /* shutdown.c: begin an orderly end, which takes as long as the student's code needs: `finally:`, threads, atexit functions. Whoever asked for
  * it has their own patience and signals. */
-void shutdown_begin(struct front *f, bool restart);
+void shutdown_begin(struct front *f);
 /* The worker has ended in order, or on the way there. */
 void shutdown_finish(struct front *f);
 /* End at once (parent gone, no worker): the worker's group is killed, we leave with this signal or status. */

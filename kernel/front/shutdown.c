@@ -11,10 +11,10 @@
 #include "front/front.h"
 
 void
-shutdown_begin(struct front *f, bool restart)
+shutdown_begin(struct front *f)
 {
 	struct err e = ERR_INIT;
-	struct frame_header header = { .type = FRAME_EXIT, .flags = restart ? FRAME_RESTART : 0 };
+	struct frame_header header = { .type = FRAME_EXIT };
 	if (f->phase == FRONT_STOPPING)
 		return;
 	f->phase = FRONT_STOPPING;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@
 struct sockets {
 	void *context;
 	void *channels[CHANNEL_COUNT];
+	int wakers[CHANNEL_COUNT]; /* ZMQ_FD: readable when libzmq has news for the socket; borrowed */
+	unsigned unsure;           /* channels that may have something to read although their waker is quiet */
 	struct address *addresses; /* to listen on; owned; NULL for ipc */
 	size_t address_count;
 	char *ipc_paths[CHANNEL_COUNT]; /* owned; NULL for tcp */
@@ -115,7 +118,12 @@ open_channel(struct sockets *s, enum channel channel, enum transport transport, 
 	if (socket == NULL)
 		return err_set(e, ERR_SYSTEM, "cannot make the %s socket: %s", channel_names[channel],
 			       zmq_strerror(errno));
+	size_t size = sizeof s->wakers[channel];
 	s->channels[channel] = socket;
+	s->unsure |= 1u << channel;
+	if (zmq_getsockopt(socket, ZMQ_FD, &s->wakers[channel], &size) < 0)
+		return err_set(e, ERR_SYSTEM, "cannot watch the %s socket: %s", channel_names[channel],
+			       zmq_strerror(errno));
 	if (set_options(socket, channel, socket_options, COUNT_OF(socket_options), e) < 0)
 		return -1;
 	if (transport == TRANSPORT_IPC && set_options(socket, channel, ipc_options, COUNT_OF(ipc_options), e) < 0)
@@ -318,47 +326,74 @@ sockets_close(struct sockets *s, int linger_ms)
 	free(s);
 }
 
-/* Fill the items to poll: descriptors first, then sockets. Their number. */
-static int
-list_items(const struct sockets *s, const struct poll_set *set, zmq_pollitem_t *items)
+/* Which of `channels` can be read. libzmq's waker tells of news once, and whatever is done with the socket may take the news in: so a
+ * channel is asked after each use and each waking, until it says that there is nothing. (zmq_poll asks all of them twice a turn, which is
+ * most of what a turn takes.) */
+static unsigned
+ask_channels(struct sockets *s, unsigned channels)
 {
-	int used = 0;
-	for (size_t i = 0; i < set->count; i++) {
-		const struct poll_fd *fd = &set->fds[i];
-		short events = fd->writable ? ZMQ_POLLOUT : ZMQ_POLLIN;
-		if (fd->fd >= 0)
-			items[used++] = (zmq_pollitem_t){ .fd = fd->fd, .events = events };
-	}
+	unsigned ready = 0;
 	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if ((set->channels & 1u << i) != 0)
-			items[used++] = (zmq_pollitem_t){ .socket = s->channels[i], .events = ZMQ_POLLIN };
+		int events = 0;
+		size_t size = sizeof events;
+		if ((channels & s->unsure & 1u << i) == 0)
+			continue;
+		if (zmq_getsockopt(s->channels[i], ZMQ_EVENTS, &events, &size) < 0 || (events & ZMQ_POLLIN) == 0)
+			s->unsure &= ~(1u << i);
+		else
+			ready |= 1u << i;
+	}
+	return ready;
+}
+
+/* The descriptors to poll: those of `set`, then the wakers of its channels. poll() passes over those of -1. */
+static nfds_t
+list_descriptors(const struct sockets *s, const struct poll_set *set, struct pollfd *ret)
+{
+	nfds_t used = 0;
+	for (size_t i = 0; i < set->count; i++)
+		ret[used++] =
+			(struct pollfd){ .fd = set->fds[i].fd, .events = set->fds[i].writable ? POLLOUT : POLLIN };
+	for (int i = 0; i < CHANNEL_COUNT; i++) {
+		bool watched = (set->channels & 1u << i) != 0;
+		ret[used++] = (struct pollfd){ .fd = watched ? s->wakers[i] : -1, .events = POLLIN };
 	}
 	return used;
 }
 
-/* Take the answers in the order of list_items. */
-static void
-read_items(struct poll_set *set, const zmq_pollitem_t *items)
+/* Take poll()'s answers in that order. True: a descriptor of `set` is ready. */
+static bool
+read_descriptors(struct sockets *s, struct poll_set *set, const struct pollfd *polled)
 {
-	for (size_t i = 0; i < set->count; i++)
-		set->fds[i].ready = set->fds[i].fd >= 0 && (items++)->revents != 0;
-	set->ready = 0;
-	for (int i = 0; i < CHANNEL_COUNT; i++) {
-		if ((set->channels & 1u << i) != 0 && ((items++)->revents & ZMQ_POLLIN) != 0)
-			set->ready |= 1u << i;
+	bool any = false;
+	for (size_t i = 0; i < set->count; i++) {
+		set->fds[i].ready = (polled++)->revents != 0;
+		any = any || set->fds[i].ready;
 	}
+	for (int i = 0; i < CHANNEL_COUNT; i++)
+		s->unsure |= (polled++)->revents != 0 ? 1u << i : 0;
+	return any;
 }
 
 int
 sockets_poll(struct sockets *s, struct poll_set *set, int timeout_ms, struct err *e)
 {
-	zmq_pollitem_t items[CHANNEL_COUNT + POLL_FDS_MAX];
+	struct pollfd polled[CHANNEL_COUNT + POLL_FDS_MAX];
+	long long until = timeout_ms > 0 ? clock_ms() + timeout_ms : 0;
 	assert(set->count <= POLL_FDS_MAX);
-	int used = list_items(s, set, items);
-	if (zmq_poll(items, used, timeout_ms) < 0)
-		return err_set(e, errno == EINTR ? ERR_BUSY : ERR_SYSTEM, "zmq_poll: %s", zmq_strerror(errno));
-	read_items(set, items);
-	return 0;
+	nfds_t used = list_descriptors(s, set, polled);
+	for (;;) {
+		set->ready = ask_channels(s, set->channels);
+		int count = poll(polled, used, set->ready != 0 ? 0 : timeout_ms);
+		if (count < 0)
+			return err_set(e, errno == EINTR ? ERR_BUSY : ERR_SYSTEM, "poll: %s", strerror(errno));
+		bool any = read_descriptors(s, set, polled);
+		set->ready |= ask_channels(s, set->channels & ~set->ready);
+		if (any || set->ready != 0 || count == 0)
+			return 0;
+		if (timeout_ms > 0)
+			timeout_ms = clock_ms() < until ? (int)(until - clock_ms()) : 0;
+	}
 }
 
 /* An empty message with room for `capacity` parts. NULL: no memory. */
@@ -438,13 +473,15 @@ sockets_receive(struct sockets *s, enum channel channel, const struct wire_frame
 		if (zmq_msg_recv(&part, s->channels[channel], ZMQ_DONTWAIT) < 0) {
 			zmq_msg_close(&part);
 			if (begun)
-				break; /* cannot be: parts of a message arrive together */
+				break;                 /* cannot be: parts of a message arrive together */
+			s->unsure &= ~(1u << channel); /* libzmq took in all its news before it said so */
 			return 0;
 		}
 		more = zmq_msg_more(&part);
 		whole = whole && take_part(s, &part) == 0;
 		zmq_msg_close(&part);
 	}
+	s->unsure |= 1u << channel;
 	if (whole)
 		message_list_frames(s->received);
 	*ret_frames = whole ? s->received->frames : NULL;
@@ -514,6 +551,7 @@ refuse(enum channel channel, struct err *e)
 int
 sockets_send_message(struct sockets *s, enum channel channel, struct message *m, struct err *e)
 {
+	s->unsure |= 1u << channel;
 	for (size_t i = 0; i < m->count; i++) {
 		int flags = ZMQ_DONTWAIT | (i + 1 < m->count ? ZMQ_SNDMORE : 0);
 		/* Only the first part can be refused: the rest, for which there is memory already, goes where it went. */

@@ -30,7 +30,7 @@ enum frame_type {
 	FRAME_INPUT_REPLY =
 		3,      /* on the answers' socket. flags: number of the question. parts: content of the input_reply;
 				* none: no answer will come */
-	FRAME_EXIT = 4, /* orderly end; flags may hold FRAME_RESTART. no parts */
+	FRAME_EXIT = 4, /* orderly end. no parts */
 	/* worker -> front */
 	FRAME_HELLO = 16,   /* ready. parts: content of kernel_info_reply */
 	FRAME_REPLY = 17,   /* answers serial. parts: metadata, content, buffers... */
@@ -48,11 +48,7 @@ enum frame_type {
 /* DONE without a part: the request wants no reply (comm_msg and the like). With one: it could not be served, and the front says so. */
 
 enum frame_flag {
-	FRAME_STATUS_OK = 1 << 0,    /* REPLY: status "ok" */
-	FRAME_STATUS_ERROR = 1 << 1, /* REPLY: status "error" */
-	FRAME_ABORT_QUEUE = 1 << 2,  /* REPLY: the rest of the queue is to be aborted (stop_on_error) */
-	FRAME_RESTART = 1 << 3,      /* EXIT: a restart follows */
-	FRAME_KEEP_KERNEL = 1 << 4,  /* reserved for BYE */
+	FRAME_ABORT_QUEUE = 1 << 0, /* REPLY: the rest of the queue is to be aborted (stop_on_error) */
 };
 
 struct frame_header {

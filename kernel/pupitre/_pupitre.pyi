@@ -23,10 +23,7 @@ DONE: int
 PUBLISH: int
 INPUT_REQUEST: int
 BYE: int
-STATUS_OK: int
-STATUS_ERROR: int
 ABORT_QUEUE: int
-RESTART: int
 PARENTS_KEPT: int  # 64
 
 version: str

@@ -10,7 +10,7 @@ code; ours is what sends and what keeps the books, whatever happens in the other
 
 import os
 import sys
-from asyncio import CancelledError, Task
+from asyncio import Task
 from bdb import BdbQuit
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -233,7 +233,7 @@ class Executor:
         metadata = self._metadata(request, "error" if answer.failed else "ok")
         abort = answer.failed and request.stop and not request.silent
         self.kernel.before_reply()
-        reply(request.message, answer.content, failed=answer.failed, metadata=metadata, abort=abort)
+        reply(request.message, answer.content, metadata=metadata, abort=abort)
         self.kernel.after_cell()
 
     def _conclude(self, request: Request, outcome: Outcome) -> Answer:
@@ -332,4 +332,4 @@ def leave_child(error: BaseException | None) -> None:
     os._exit(status & 0xFF)
 
 
-__all__ = ["CancelledError", "Executor", "Request", "leave_child"]
+__all__ = ["Executor", "Request", "leave_child"]

@@ -75,7 +75,6 @@ class Kernel(Completed, SingletonConfigurable):
         self.ident = ""
         self.allow_stdin = False
         self.status = 0
-        self.restarting = False
         self._serving: Parent = parent.NOBODY
         self._comms: Any = None
         self.writing = Pause(self, WRITE_AFTER, self._write_history)
@@ -114,7 +113,6 @@ class Kernel(Completed, SingletonConfigurable):
         if frame_type == door.REQUEST:
             return self._request(serial, parts)
         if frame_type == door.EXIT:
-            self.restarting = bool(flags & door.RESTART)
             self.loop.stop_serving()
         return None
 

@@ -91,10 +91,6 @@ def make_newest(message: Parent) -> None:
     door.set_parent(_newest)
 
 
-def newest_serial() -> int:
-    return _newest[0]
-
-
 def adopt(message: Mapping[str, Any] | None) -> tuple[int, Parent]:
     """A message given by a library to set_parent, as a parent.
 

@@ -37,19 +37,15 @@ def reply(
     message: parent.Parent,
     content: dict[str, Any] | bytes,
     *,
-    failed: bool = False,
     metadata: dict[str, Any] | bytes | None = None,
     abort: bool = False,
 ) -> None:
     """The answer to `message`; the front knows its type. Content that is bytes is JSON.
 
-    What is in a dict must be our own: making JSON of what is not runs user code. `failed`: bytes have status error.
+    What is in a dict must be our own: making JSON of what is not runs user code.
     `abort`: what waits in the queue is to be aborted.
     """
-    failed = failed or (isinstance(content, dict) and content.get("status") == "error")
-    flags = door.STATUS_ERROR if failed else door.STATUS_OK
-    if abort:
-        flags |= door.ABORT_QUEUE
+    flags = door.ABORT_QUEUE if abort else 0
     door.send(door.REPLY, flags, message.serial, [encode(metadata) if metadata else _EMPTY, encode(content)])
 
 

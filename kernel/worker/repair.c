@@ -17,6 +17,7 @@ static const char *const stream_names[] = { "stdout", "stderr" };
 struct picture {
 	PyObject *py_live, *py_then; /* owned; NULL until protect() */
 	uint64_t version;            /* of the dict at that time; 0 where Python tells none */
+	uint64_t sound;              /* of the dict when it was last looked through and left as user code may have it */
 };
 
 static struct picture builtins, modules;
@@ -61,7 +62,7 @@ is_lost(PyObject *py_then, PyObject *py_now, bool everything)
 /* Whether the dict still begins as its copy does: the usual case, told without a look-up. PyDict_Next reads the names, and
  * with them pages of a template that a forked worker does not have yet; hence the version. */
 static bool
-is_unchanged(const struct picture *p)
+is_unchanged(struct picture *p)
 {
 	if (p->version != 0 && p->version == py_dict_version(p->py_live))
 		return true;
@@ -72,7 +73,15 @@ is_unchanged(const struct picture *p)
 		    py_value != py_value_then)
 			return false;
 	}
+	p->sound = py_dict_version(p->py_live);
 	return true;
+}
+
+/* User code is left several times for one cell, and IPython itself puts names into builtins and takes them out for each. */
+static bool
+is_known_to_be_sound(const struct picture *p)
+{
+	return p->sound != 0 && p->sound == py_dict_version(p->py_live);
 }
 
 static void
@@ -80,7 +89,7 @@ mend_builtins(bool everything)
 {
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
-	if (is_unchanged(&builtins))
+	if ((!everything && is_known_to_be_sound(&builtins)) || is_unchanged(&builtins))
 		return;
 	while (PyDict_Next(builtins.py_then, &position, &py_name, &py_then)) {
 		PyObject *py_now = PyDict_GetItemWithError(builtins.py_live, py_name); /* borrowed */
@@ -89,6 +98,7 @@ mend_builtins(bool everything)
 		if (PyDict_SetItem(builtins.py_live, py_name, py_then) == 0)
 			note("builtins.%U", py_name);
 	}
+	builtins.sound = py_dict_version(builtins.py_live);
 	PyErr_Clear();
 }
 
@@ -98,13 +108,14 @@ mend_modules(bool everything)
 	PyObject *py_name, *py_then;
 	Py_ssize_t position = 0;
 	bool broken = PySys_GetObject("modules") != modules.py_live && PySys_SetObject("modules", modules.py_live) == 0;
-	if (!broken && is_unchanged(&modules))
+	if (!broken && ((!everything && is_known_to_be_sound(&modules)) || is_unchanged(&modules)))
 		return;
 	while (PyDict_Next(modules.py_then, &position, &py_name, &py_then)) {
 		PyObject *py_now = PyDict_GetItemWithError(modules.py_live, py_name); /* borrowed */
 		if (is_lost(py_then, py_now, everything) && PyDict_SetItem(modules.py_live, py_name, py_then) == 0)
 			broken = true;
 	}
+	modules.sound = py_dict_version(modules.py_live);
 	PyErr_Clear();
 	if (broken)
 		note("sys.modules", NULL);

@@ -11,7 +11,7 @@
 static struct frame frame;
 
 static const struct frame_header reply = {
-	.type = FRAME_REPLY, .flags = FRAME_STATUS_OK, .serial = 7, .ring_position = 1234567890123
+	.type = FRAME_REPLY, .flags = FRAME_ABORT_QUEUE, .serial = 7, .ring_position = 1234567890123
 };
 
 static void
@@ -40,7 +40,7 @@ test_round_trip(void **state)
 	assert_int_equal(frame_reader_next(&r, &frame, &error), 1);
 	assert_int_equal(frame.header.magic, FRAME_MAGIC);
 	assert_int_equal(frame.header.type, FRAME_REPLY);
-	assert_int_equal(frame.header.flags, FRAME_STATUS_OK);
+	assert_int_equal(frame.header.flags, FRAME_ABORT_QUEUE);
 	assert_int_equal(frame.header.serial, 7);
 	assert_int_equal(frame.header.part_count, 3);
 	assert_int_equal(frame.header.ring_position, 1234567890123);

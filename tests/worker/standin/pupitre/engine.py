@@ -41,9 +41,8 @@ dumps, loads, format_exception, encode = json.dumps, json.loads, traceback.forma
 
 
 def reply(serial: int, status: str, **content: Any) -> None:
-    flag = _pupitre.STATUS_OK if status == "ok" else _pupitre.STATUS_ERROR
     body = encode(dumps({"status": status, **content}))
-    _pupitre.send(_pupitre.REPLY, flag, serial, [b"{}", body])
+    _pupitre.send(_pupitre.REPLY, 0, serial, [b"{}", body])
 
 
 def execute(code: str) -> Any:
