@@ -135,8 +135,9 @@ def test_the_launcher_becomes_a_kernel(tmp_path: Path) -> None:
     """As `os.execv(sys.executable, [sys.executable, *sys.argv])` in a cell would have it."""
     look = seen("pupitre", tmp_path / "k", [])
     assert look[1]
-    launcher = "import pupitre.imports; print(pupitre.imports.LAUNCHER)"
-    path = subprocess.run([python(), "-c", launcher], capture_output=True, text=True, check=True).stdout.strip()
+    package = "import os, pupitre; print(os.path.dirname(pupitre.__file__))"
+    place = subprocess.run([python(), "-c", package], capture_output=True, text=True, check=True).stdout.strip()
+    path = f"{place}/lookalike/ipykernel_launcher.py"
     done = subprocess.run([python(), path, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("pupitre-kernel")
 

@@ -239,6 +239,13 @@ class Front:
         wanted = [r for r in self.records if r.stream == stream and serial in (None, r.serial)]
         return "".join(r.text for r in wanted)
 
+    def wait_printed(self, text: str, serial: int | None = None, stream: int = 1) -> None:
+        """Wait until `text` is among what was printed."""
+        deadline = time.monotonic() + DEADLINE
+        while text not in self.printed(serial, stream):
+            assert time.monotonic() < deadline, f"{text!r} is not printed: {self.text()}"
+            select.select([self.bell], [], [], 0.1)
+
     def _send_all(self, frames: bytes) -> None:
         self.link.settimeout(DEADLINE)
         self.link.sendall(frames)

@@ -145,11 +145,9 @@ while True:
     except: print('caught')
 """
     serial = front.ask(code)
-    while "begin" not in front.printed(serial, 2):
-        pass
+    front.wait_printed("begin", serial, 2)
     front.interrupt()
-    while "caught" not in front.printed(serial):
-        pass
+    front.wait_printed("caught", serial)
     front.interrupt()
     assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
 
@@ -204,11 +202,11 @@ def test_call_user_in_another_thread_is_a_plain_call(front: Front) -> None:
 import threading
 seen = []
 t = threading.Thread(target=lambda: seen.append(_pupitre.call_user(99, 98, max, 1, 2))); t.start(); t.join()
-result = seen
+print("begin", file=sys.stderr)
 import time; time.sleep(60)
 """
     serial = front.ask(code)
-    front.wait_word("activity", USER)
+    front.wait_printed("begin", serial, 2)
     assert front.word("serial") == serial and front.word("cell") != 98
     front.interrupt()
     assert front.reply(serial).content["ename"] == "KeyboardInterrupt"
