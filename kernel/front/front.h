@@ -39,6 +39,10 @@ struct question {
 	uint16_t number;                 /* by which the worker knows the answer */
 	char id[SESSION_MSG_ID_SIZE];    /* msg_id of the input_request; "" when the client could not be asked */
 	char asker[SESSION_MSG_ID_SIZE]; /* msg_id of the request in whose name it is asked */
+	uint32_t serial;                 /* of that request */
+	struct buf content;
+	long long retry_ms; /* the client's stdin channel is not there: when to look again; 0: never */
+	long long until_ms; /* and when to say so */
 };
 
 struct front {
@@ -128,6 +132,8 @@ void relay_drain(struct front *f);
 void stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wire_frame *content);
 /* A verified message of the stdin channel. Consumes r. */
 void stdinput_accept(struct front *f, struct request *r);
+/* Ask a client again whose stdin channel was not there, when that is due. */
+void stdinput_tick(struct front *f);
 /* The active request ends, and with it the question, if one is open: who waits for the answer is told that none will come. */
 void stdinput_close(struct front *f);
 

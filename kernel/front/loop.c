@@ -45,6 +45,7 @@ next_timeout(const struct front *f)
 	long long due = 0, now = clock_ms();
 	earlier(&due, f->streams.due_ms);
 	earlier(&due, f->report_ms);
+	earlier(&due, f->question.retry_ms);
 	earlier(&due, f->cut_off_ms);
 	earlier(&due, nursery_due(&f->nursery));
 	if (f->worker.settle_ms != 0 && !f->worker.ended)
@@ -165,6 +166,7 @@ on_timers(struct front *f)
 	long long now = clock_ms();
 	output_retry(&f->output);
 	streams_tick(f);
+	stdinput_tick(f);
 	/* In the student's startup files, which may take as long as they like: as good as HELLO. */
 	if (f->nursery.stage == ASK_FORKED && atomic_load(&f->worker.shared->state.generation) > 0)
 		nursery_hello(&f->nursery);

@@ -164,6 +164,7 @@ release(void)
 	connfile_close(&front.file);
 	connection_free(&front.connection);
 	streams_free(&front.streams);
+	buf_free(&front.question.content);
 	parents_free(&front.parents);
 	options_free(&front.options);
 	free(front.kernel_info);
@@ -206,6 +207,7 @@ main(int argc, char **argv)
 	__nss_configure_lookup("protocols", "files");
 	front.worker = WORKER_INIT;
 	front.nursery = NURSERY_INIT;
+	front.question.content = BUF_INIT;
 	streams_init(&front.streams);
 	request_queue_init(&front.queue);
 	if (signals_take(&front, &e) < 0)

@@ -12,6 +12,7 @@
 #include "front/front.h"
 
 #define MESSAGES_AT_ONCE 64 /* in one turn of the loop */
+#define MANY 32             /* with which libzmq's queue was perhaps full */
 #define DRAIN_MS 50
 #define REST_MS 1000                            /* for answers at the kernel's end, however much a stranger sends */
 #define QUIET_MS 20                             /* without a message: that was all */
@@ -46,13 +47,27 @@ shell_read(struct front *f)
 	read_some(f, MESSAGES_AT_ONCE);
 }
 
-/* Everything that was sent, as far as can be told without waiting. */
+static bool
+more_comes(struct front *f, unsigned channels, int timeout_ms)
+{
+	struct poll_set set = { .channels = channels };
+	struct err ignored = ERR_INIT;
+	return sockets_poll(f->sockets, &set, timeout_ms, &ignored) == 0 && set.ready != 0;
+}
+
+/* Everything that was sent. libzmq takes more off the wire only when there is room: after many an empty socket says nothing yet. */
 static void
 read_all(struct front *f)
 {
 	long long until = clock_ms() + DRAIN_MS;
-	while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
-		;
+	bool many;
+	do {
+		size_t before = f->queue.count;
+		while (read_some(f, MESSAGES_AT_ONCE) && clock_ms() < until)
+			;
+		many = f->queue.count - before >= MANY;
+	} while (many && clock_ms() < until && f->queue.bytes < FRONT_QUEUE_MAX &&
+		 more_comes(f, 1u << CHANNEL_SHELL, QUIET_MS));
 }
 
 void
@@ -178,14 +193,6 @@ read_round(struct front *f)
 	return read_some(f, MESSAGES_AT_ONCE) || any || f->queue.count != before;
 }
 
-static bool
-more_comes(struct front *f, int timeout_ms)
-{
-	struct poll_set set = { .channels = 1u << CHANNEL_SHELL | 1u << CHANNEL_CONTROL };
-	struct err ignored = ERR_INIT;
-	return sockets_poll(f->sockets, &set, timeout_ms, &ignored) == 0 && set.ready != 0;
-}
-
 /* libzmq takes more off the wire only when there is room, so an empty socket does not tell that nothing waits. */
 void
 shell_read_rest(struct front *f, bool wait)
@@ -195,7 +202,8 @@ shell_read_rest(struct front *f, bool wait)
 	do {
 		if (read_round(f))
 			patience_ms = QUIET_MS;
-	} while (clock_ms() < until && f->queue.bytes < FRONT_QUEUE_MAX && more_comes(f, patience_ms));
+	} while (clock_ms() < until && f->queue.bytes < FRONT_QUEUE_MAX &&
+		 more_comes(f, 1u << CHANNEL_SHELL | 1u << CHANNEL_CONTROL, patience_ms));
 }
 
 void

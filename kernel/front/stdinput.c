@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
 
 #define STALE_MAX 1024
+#define RETRY_MS \
+	20 /* a client opens its channels one after the other, and may have sent the cell before its stdin is there */
+#define ABSENT_MS 1000 /* that long after the cell it will not come any more */
 
 /* Answers that were sent before the question cannot be answers to it. */
 static void
@@ -58,28 +62,59 @@ address(struct front *f, uint32_t serial, struct outgoing *out)
 	header_free(&header);
 }
 
-void
-stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wire_frame *content)
+/* Send the open question. */
+static void
+put_question(struct front *f)
 {
 	struct err e = ERR_INIT;
 	struct question *q = &f->question;
-	if (f->active == NULL || f->phase == FRONT_STOPPING) {
-		tell_worker(f, number, NULL);
-		return;
-	}
-	drop_stale(f);
-	struct outgoing out = { .channel = CHANNEL_STDIN, .msg_type = "input_request", .content = *content };
-	*q = (struct question){ .open = true, .number = number };
-	address(f, serial, &out);
+	struct outgoing out = { .channel = CHANNEL_STDIN,
+				.msg_type = "input_request",
+				.content = { q->content.data, q->content.size } };
+	q->retry_ms = 0;
+	address(f, q->serial, &out);
 	if (session_send(f->session, &out, q->id, &e) == 0)
 		return;
 	q->id[0] = '\0';
+	if (e.code == ERR_CLOSED && clock_ms() < q->until_ms) {
+		q->retry_ms = clock_ms() + RETRY_MS;
+		return;
+	}
 	log_warning("event=lost type=input_request reason=\"%s\"", e.text);
 	if (e.code == ERR_CLOSED || e.code == ERR_BUSY)
 		exchange_mention(f, "The code asks for input, but this client does not listen on its stdin channel. "
 				    "Interrupt to go on.\n");
 	else
 		stdinput_close(f); /* the failure is ours */
+}
+
+void
+stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wire_frame *content)
+{
+	struct question *q = &f->question;
+	buf_reset(&q->content);
+	if (f->active == NULL || f->phase == FRONT_STOPPING ||
+	    buf_append(&q->content, content->data, content->size) < 0) {
+		tell_worker(f, number, NULL);
+		return;
+	}
+	drop_stale(f);
+	q->open = true;
+	q->number = number;
+	q->serial = serial;
+	q->until_ms = clock_ms() + ABSENT_MS;
+	put_question(f);
+}
+
+void
+stdinput_tick(struct front *f)
+{
+	struct question *q = &f->question;
+	if (q->retry_ms == 0 || clock_ms() < q->retry_ms)
+		return;
+	q->retry_ms = 0;
+	if (q->open)
+		put_question(f);
 }
 
 /* Whether the message answers the open question. Clients that fill in no parent are believed. */
@@ -117,5 +152,6 @@ stdinput_close(struct front *f)
 	if (!f->question.open)
 		return;
 	f->question.open = false;
+	f->question.retry_ms = 0;
 	tell_worker(f, f->question.number, NULL);
 }

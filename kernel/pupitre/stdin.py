@@ -74,6 +74,8 @@ class Stdin:
 
     def ask(self, prompt: str, *, password: bool) -> str:
         """Send the question, wait for the answer. KeyboardInterrupt and EOFError as input() raises them."""
+        if door.is_child():  # a copy of the lock that another thread holds is never let go
+            raise EOFError("a forked process has nobody to ask")
         question = encode({"prompt": prompt, "password": password})
         with self._asking:
             number = next(self._numbers) & _NUMBERS

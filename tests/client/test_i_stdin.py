@@ -6,6 +6,9 @@ from launch import Kernel
 from raw import Client, Message, Result, within
 
 
+ABSENT = "The code asks for input, but this client does not listen on its stdin channel. Interrupt to go on.\n"
+
+
 def ask(client: Client, code: str) -> tuple[str, Message]:
     msg_id = client.execute(code, allow_stdin=True)
     return msg_id, client.recv_input_request(msg_id)
@@ -229,6 +232,23 @@ def test_i_requester_that_left(shared_kernel: Kernel, client: Client) -> None:
     client.collect(msg_id)
     assert client.run("1", stop_on_error=False).status in ("ok", "aborted")
     assert client.ok("2").text == "2"
+
+
+def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kernel) -> None:
+    """A page that is loaded anew opens its channels one after the other."""
+    late = shared_kernel.client()
+    late.sockets.pop("stdin").close(0)
+    msg_id = late.execute("input()", allow_stdin=True)
+    late.recv_busy(msg_id)
+    late.recv_input(msg_id)
+    late.recv_stream(msg_id, ABSENT, "stderr")
+    late.collect(late.send("interrupt_request", channel="control"))
+    assert late.collect(msg_id, begun=True).status == "error"
+    msg_id = late.execute("input()", allow_stdin=True)
+    late.recv_busy(msg_id)
+    late.open("stdin")
+    late.answer("here", late.recv_input_request(msg_id))
+    assert late.collect(msg_id, begun=True).text == "'here'"
 
 
 ASK_IN_A_THREAD = """
