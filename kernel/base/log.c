@@ -10,6 +10,7 @@
 #include "base/fd.h"
 
 #define LINES_PER_SECOND 20
+#define FOREIGN_MAX 2000 /* bytes */
 
 static const char *program_name = "pupitre";
 static enum log_level level_shown = LOG_WARNING;
@@ -42,7 +43,7 @@ log_level_named(const char *name)
 	return LOG_WARNING;
 }
 
-/* Whether this line may be written; *ret_left_out is the number of lines dropped before it. */
+/* Whether this line may be written; *ret_left_out is the number of lines dropped before it. NULL: the next line will tell. */
 static int
 within_rate(unsigned *ret_left_out)
 {
@@ -58,19 +59,32 @@ within_rate(unsigned *ret_left_out)
 		return 0;
 	}
 	written++;
-	*ret_left_out = dropped;
-	dropped = 0;
+	if (ret_left_out != NULL) {
+		*ret_left_out = dropped;
+		dropped = 0;
+	}
 	return 1;
 }
 
 /* What a client sent may stand in a line, but may not end it. */
 static void
-replace_controls(char *text)
+replace_controls(char *text, char allowed)
 {
 	for (; *text != '\0'; text++) {
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+		if (((unsigned char)*text < 0x20 || *text == 0x7f) && *text != allowed)
 			*text = '?';
 	}
+}
+
+/* Whoever should read this may have stopped to; a line fits what a writable pipe takes without blocking. */
+static void
+write_line(const char *line, size_t size)
+{
+	struct pollfd reader = { .fd = STDERR_FILENO, .events = POLLOUT };
+	if (poll(&reader, 1, 0) != 1 || (reader.revents & POLLOUT) == 0)
+		return;
+	ssize_t ignored = write(STDERR_FILENO, line, size);
+	(void)ignored;
 }
 
 void
@@ -85,15 +99,26 @@ log_line(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + used, sizeof line - (size_t)used - 32, format, args);
 	va_end(args);
-	replace_controls(line + used);
+	replace_controls(line + used, '\0');
 	size_t size = strlen(line);
 	if (left_out > 0)
 		size += (size_t)snprintf(line + size, 30, " left_out=%u", left_out);
 	line[size++] = '\n';
-	/* Whoever should read this may have stopped to; a line fits what a writable pipe takes without blocking. */
-	struct pollfd reader = { .fd = STDERR_FILENO, .events = POLLOUT };
-	if (poll(&reader, 1, 0) != 1 || (reader.revents & POLLOUT) == 0)
+	write_line(line, size);
+}
+
+void
+log_foreign(const char *text, size_t size)
+{
+	char lines[FOREIGN_MAX + 1];
+	if (size == 0 || !within_rate(NULL))
 		return;
-	ssize_t ignored = write(STDERR_FILENO, line, size);
-	(void)ignored;
+	size = size < FOREIGN_MAX ? size : FOREIGN_MAX - 1;
+	memcpy(lines, text, size);
+	lines[size] = '\0';
+	for (char *nul; (nul = memchr(lines, '\0', size)) != NULL;)
+		*nul = '?';
+	replace_controls(lines, '\n');
+	lines[size++] = '\n';
+	write_line(lines, size);
 }

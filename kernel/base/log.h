@@ -6,6 +6,8 @@
 #ifndef PUPITRE_BASE_LOG_H
 #define PUPITRE_BASE_LOG_H
 
+#include <stddef.h>
+
 enum log_level { LOG_QUIET, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* The program's name (borrowed for the life of the process) and how much to say. Default: LOG_WARNING. */
@@ -17,6 +19,9 @@ enum log_level log_level_named(const char *name);
 
 /* One line. At most 20 lines a second; what is left out is counted and said with the next line. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Lines that somebody else has put together (borrowed, any bytes), as they are but for control characters. Under the same limit. */
+void log_foreign(const char *text, size_t size);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)

@@ -195,6 +195,16 @@ on_input_request(struct front *f, const struct frame *frame, struct err *e)
 }
 
 static int
+on_log(struct front *f, const struct frame *frame, struct err *e)
+{
+	(void)f;
+	(void)e;
+	struct wire_frame text = part(frame, 0);
+	log_foreign(text.data, text.size);
+	return 0;
+}
+
+static int
 on_bye(struct front *f, const struct frame *frame, struct err *e)
 {
 	(void)e;
@@ -217,6 +227,7 @@ static const struct handler {
 	{ FRAME_INPUT_REQUEST, 1, on_input_request },
 	{ FRAME_HELLO, 1, on_hello },
 	{ FRAME_BYE, 0, on_bye },
+	{ FRAME_LOG, 1, on_log },
 };
 
 static int

@@ -39,6 +39,7 @@ enum frame_type {
 	FRAME_INPUT_REQUEST =
 		20,     /* stdin, to the client that sent serial. flags: number of the question. parts: content */
 	FRAME_BYE = 21, /* the worker ends by itself (exit, quit). status in serial. no parts */
+	FRAME_LOG = 22, /* lines for the server's log. parts: text, which may be any bytes */
 };
 
 /* PUBLISH: an empty parent part means the header of request `serial`, which the front keeps for the newest

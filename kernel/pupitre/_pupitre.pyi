@@ -23,6 +23,7 @@ DONE: int
 PUBLISH: int
 INPUT_REQUEST: int
 BYE: int
+LOG: int
 ABORT_QUEUE: int
 PARENTS_KEPT: int  # 64
 

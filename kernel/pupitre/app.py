@@ -28,6 +28,7 @@ from .kernel import IPythonKernel
 from .later import Completed
 from .loop import Loop
 from .shell import ZMQInteractiveShell
+from .wire import log
 
 BAD_OPTIONS = (TraitError, SystemExit)  # what initialize() raises for values that do not fit
 _ALIASES = {**base_aliases, **shell_aliases, "user": "IPKernelApp.username"}
@@ -54,15 +55,22 @@ def _leave_deleted_folder() -> str | None:
     return None
 
 
-class _Sentences(logging.StreamHandler[Any]):
-    """Keeps the last error that was logged, because IPython logs why it ends and raises SystemExit(1)."""
+class _ServersLog(logging.Handler):
+    """To the log of the server, which is the supervisor's standard error: a student's cells are not the place for what
+    widgets and IPython report.
+
+    Keeps the last error that was logged, because IPython logs why it ends and raises SystemExit(1).
+    """
 
     last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            _Sentences.last = record.getMessage()
-        super().emit(record)
+        try:
+            if record.levelno >= logging.ERROR:
+                _ServersLog.last = record.getMessage()
+            log(self.format(record))
+        except Exception:
+            self.handleError(record)
 
 
 class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
@@ -120,7 +128,7 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
     @staticmethod
     def reason(error: BaseException) -> str:
         """One line for whoever asks why initialize() raised."""
-        text = _Sentences.last if isinstance(error, SystemExit) and _Sentences.last else str(error)
+        text = _ServersLog.last if isinstance(error, SystemExit) and _ServersLog.last else str(error)
         return " ".join(text.split())
 
     def initialize(self, argv: list[str] | None = None) -> None:
@@ -217,11 +225,11 @@ class IPKernelApp(Completed, BaseIPythonApplication, InteractiveShellApp):
         if self.logging_config:
             super()._configure_logging()
             return
-        log = logging.getLogger(type(self).__name__)
-        handler = _Sentences(sys.stderr)
+        logger = logging.getLogger(type(self).__name__)
+        handler = _ServersLog()
         handler.setFormatter(self._log_formatter_cls(fmt=self.log_format, datefmt=self.log_datefmt))
-        log.handlers[:] = [handler]
-        log.setLevel(self.log_level)
+        logger.handlers[:] = [handler]
+        logger.setLevel(self.log_level)
 
     def init_path(self) -> None:
         """'' in sys.path, as IPython puts it, but never before the standard library, even where PYTHONPATH leads."""

@@ -8,6 +8,7 @@ full or broken costs one message; the kernel then remembers its cells in memory.
 """
 
 import atexit
+import logging
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from traitlets import Bool, default
 
 from .unseen import unseen_methods
 from .wire import publish
+
+LOG = logging.getLogger("pupitre")
 
 WRITE_AFTER = 1.0  # seconds of quiet after a cell
 BUSY_TIMEOUT = 0.25  # seconds that sqlite waits for another process's lock
@@ -66,6 +69,11 @@ class HistoryManager(ipython_history.HistoryManager):
             atexit.unregister(self.save_thread.stop)  # IPython 8 joins it there
         self.save_thread = None
         self.using_thread = False
+
+    @default("log")
+    def _log_for_the_user(self) -> logging.Logger:
+        """What became of their history is for the user to know, not for the log of the server."""
+        return LOG
 
     def move_in(self) -> None:
         """The database and the working directory are another user's than those of the template that made this."""

@@ -10,7 +10,6 @@ from asyncio import iscoroutine
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Any as AnyTrait
 from traitlets import Bool, Float, List
 from traitlets.config.configurable import SingletonConfigurable
 
@@ -52,7 +51,6 @@ class Kernel(Completed, SingletonConfigurable):
 
     _private_too = ("_topic", "_aborting", "_main_asyncio_lock", "_publish_status", "_send_abort_reply")
 
-    log = AnyTrait(LOG)
     user_ns = property(lambda self: self.shell.user_ns)
 
     session, iopub_socket, stdin_socket, iopub_thread = SESSION, IOPUB, STDIN, THREAD

@@ -5,7 +5,6 @@ import pytest
 from launch import Kernel
 from raw import Client, Message, Result, within
 
-
 ABSENT = "The code asks for input, but this client does not listen on its stdin channel. Interrupt to go on.\n"
 
 

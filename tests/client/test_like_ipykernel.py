@@ -252,6 +252,26 @@ def test_like_ipykernel_from_the_start(launch: Launch, story: str) -> None:
     compare((launch().client(), launch(other=IPYKERNEL).client()), STORIES_OF_NEW_KERNELS[story])
 
 
+LOGS = """
+    from traitlets.config import Application
+    from traitlets.log import get_logger
+    Application.instance().log.warning('of the application')
+    get_ipython().log.warning('of the shell')
+    get_ipython().kernel.log.warning('of the kernel')
+    get_logger().error('of traitlets,\\nwhich widgets use')
+"""
+
+
+def test_what_libraries_log_is_in_the_log_of_the_server(launch: Launch) -> None:
+    told = []
+    for kernel in (launch(), launch(other=IPYKERNEL)):
+        result = kernel.client().ok(block(LOGS))
+        assert result.stdout == result.stderr == ""
+        kernel.close()
+        told.append(re.findall(r"^\[IPKernelApp\] \w+ \| of .*|^which .*", kernel.output(), re.MULTILINE))
+    assert told[0] == told[1] and len(told[0]) == 5, told
+
+
 def compare(clients: tuple[Client, Client], story: str) -> None:
     for cell in re.split(r"(?m)^# ---\n", block(story)):
         ours, theirs = [tell(client, cell) for client in clients]

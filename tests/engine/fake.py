@@ -57,7 +57,7 @@ class Door(ModuleType):
     """
 
     START, REQUEST, EXIT = 1, 2, 4
-    HELLO, REPLY, DONE, PUBLISH, INPUT_REQUEST, BYE = 16, 17, 18, 19, 20, 21
+    HELLO, REPLY, DONE, PUBLISH, INPUT_REQUEST, BYE, LOG = 16, 17, 18, 19, 20, 21, 22
     ABORT_QUEUE = 1
     PARENTS_KEPT = 64
     version = "0.1.0"

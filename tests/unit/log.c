@@ -130,6 +130,29 @@ test_what_a_client_sends_cannot_make_a_line_of_its_own(void **state)
 }
 
 static void
+test_lines_of_others_keep_their_ends_and_nothing_else(void **state)
+{
+	static const char text[] = "one\ntwo\x1b[2J\0three";
+	(void)state;
+	log_foreign(text, sizeof text - 1);
+	log_foreign("", 0);
+	assert_string_equal(written(), "one\ntwo?[2J?three\n");
+}
+
+static void
+test_lines_of_others_are_cut_and_count(void **state)
+{
+	static char long_text[5000];
+	(void)state;
+	memset(long_text, 'x', sizeof long_text);
+	for (int i = 0; i < 25; i++)
+		log_foreign(long_text, sizeof long_text);
+	const char *line = written();
+	assert_int_equal(count_lines(line), 20);
+	assert_in_range(strchr(line, '\n') - line, 1000, 2000);
+}
+
+static void
 test_dead_descriptor_is_ignored(void **state)
 {
 	(void)state;
@@ -161,6 +184,8 @@ main(void)
 		test(test_debug_leaves_nothing_out),
 		test(test_long_lines_are_cut),
 		test(test_what_a_client_sends_cannot_make_a_line_of_its_own),
+		test(test_lines_of_others_keep_their_ends_and_nothing_else),
+		test(test_lines_of_others_are_cut_and_count),
 		test(test_dead_descriptor_is_ignored),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
