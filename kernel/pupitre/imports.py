@@ -63,12 +63,23 @@ def _adapt_pydevd(module: ModuleType) -> None:
     module.DISABLE_FILE_VALIDATION = True  # type: ignore[attr-defined]
 
 
+def _adapt_line_profiler(module: ModuleType) -> None:
+    """%lprun knows cells by a folder among the temporary files, which is not where ours are."""
+    from .compiler import cell_folder
+
+    for name in ("is_generated_code", "is_ipython_kernel_cell"):
+        known = getattr(module, name, None)
+        if known is not None:
+            setattr(module, name, lambda file, known=known: file.startswith(cell_folder() + os.sep) or known(file))
+
+
 _ADAPT: dict[str, Callable[[ModuleType], None]] = {
     "comm": _adapt_comm,
     "pdb": _adapt_pdb,
     _DEBUGGER: _adapt_debugger,
     "anyio._core._eventloop": _adapt_runner,
     "uvloop": _adapt_runner,
+    "line_profiler.line_profiler": _adapt_line_profiler,
     "_pydevd_bundle.pydevd_constants": _adapt_pydevd,
 }
 

@@ -190,7 +190,7 @@ ALONE = {
 # What is a name of the moment: processes, cells' files, comms, addresses, ports, times.
 MOMENTS = {
     r"[0-9a-f]{8}-[0-9a-f]{24}_\d+_\d+": "MESSAGE",
-    r"ipykernel_\d+(/\d+\.py)?": "CELL",
+    r"(/[\w./-]*/)?ipykernel_\d+(/\d+\.py)?": "CELL",
     r"0x[0-9a-f]{6,}|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "NAME",
     r"(localhost|port\W+)\D{0,3}\d{4,5}|(%2F|/)tmp\w{8}": "PLACE",
     r" *\b\d+\.\d+(e-\d+)?|\d+(it/s|s/it)": " NUMBER",

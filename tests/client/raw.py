@@ -45,6 +45,21 @@ def block(text: str) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
+def murmur2(data: bytes, seed: int = 0xC70F6907) -> int:
+    """What the file of a cell is called by: of its source, with ipykernel's seed."""
+    m, mask = 0x5BD1E995, 0xFFFFFFFF
+    h = seed ^ len(data)
+    whole = len(data) & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & mask
+        k = (k ^ (k >> 24)) * m & mask
+        h = (h * m & mask) ^ k
+    if tail := data[whole:]:
+        h = (h ^ int.from_bytes(tail, "little")) * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return h ^ (h >> 15)
+
+
 def _no_constants(name: str) -> Any:
     raise AssertionError(f"{name} is not JSON")
 

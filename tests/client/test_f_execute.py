@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from launch import Kernel
-from raw import Client, block
+from raw import Client, block, murmur2
 
 
 def test_f_reply_ok_has_all_four_keys(client: Client) -> None:
@@ -379,20 +379,6 @@ def test_f_cell_filename_is_murmur2(client: Client) -> None:
     code = "(lambda: 0).__code__.co_filename"
     name = eval(client.ok(code).text)
     assert name.rsplit("/", 1)[1] == f"{murmur2(code.encode(), 0xC70F6907)}.py"
-
-
-def murmur2(data: bytes, seed: int) -> int:
-    m, mask = 0x5BD1E995, 0xFFFFFFFF
-    h = seed ^ len(data)
-    whole = len(data) & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & mask
-        k = (k ^ (k >> 24)) * m & mask
-        h = (h * m & mask) ^ k
-    if tail := data[whole:]:
-        h = (h ^ int.from_bytes(tail, "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return h ^ (h >> 15)
 
 
 def test_f_state_before_error_persists(client: Client) -> None:

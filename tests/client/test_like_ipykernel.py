@@ -23,7 +23,7 @@ IPYKERNEL = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
 MASKS = (
     (r"\x1b\[[0-9;]*m", ""),
     (r"0x[0-9a-f]{6,}", "0x…"),
-    (r"ipykernel_\d+", "ipykernel_…"),
+    (r"/[^\s'\"]*/ipykernel_\d+", "ipykernel_…"),
     (r"\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b", "…"),
 )
 

@@ -19,7 +19,7 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
-from pupitre import door
+from pupitre import compiler, door
 
 from . import belongings
 
@@ -224,7 +224,8 @@ def remember_matplotlib() -> None:
 
 
 def _set_caches() -> None:
-    """Directories below the home directory that packages worked out when they were imported."""
+    """Directories below the home directory that packages, and we, worked out when they were imported."""
+    compiler.forget_place()
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     settings = sys.modules.get("jedi.settings")
     if settings is not None:
