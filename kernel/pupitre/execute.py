@@ -117,6 +117,7 @@ class Executor:
         shell = self.shell
         request.count = shell.execution_count
         if not request.silent:
+            self.kernel.newest_cell = message
             publish("execute_input", b'{"code":%b,"execution_count":%d}' % (encode_text(request.code), request.count))
         self.kernel.allow_stdin = request.allow_stdin
         shell.begin_cell(request.code, request.store)

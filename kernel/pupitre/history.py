@@ -56,6 +56,7 @@ class HistoryManager(ipython_history.HistoryManager):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._locked = 0
         self._told = False
+        self._untold = ""
         self._sizes: dict[int, int] = {}  # of the outputs that are kept, by cell, oldest first
         self._kept = 0  # their sum
         self.outputs: defaultdict[int, list[Any]] = defaultdict(list)
@@ -182,7 +183,9 @@ class HistoryManager(ipython_history.HistoryManager):
 
     def _keep_in_memory(self, error: BaseException) -> None:
         where = "" if self.shell.no_directory else f"{self.hist_file}: "
-        self._tell(f"Pupitre keeps this session's history in memory only: {where}{error}\n")
+        if not self._told:
+            self._untold = f"Pupitre keeps this session's history in memory only: {where}{error}\n"
+            self._tell()
         kept = self.db_input_cache
         self.hist_file = ":memory:"
         try:
@@ -193,11 +196,14 @@ class HistoryManager(ipython_history.HistoryManager):
             self.init_db()
         self.db_input_cache = kept
 
-    def _tell(self, text: str) -> None:
-        """One line, once. JupyterLab shows it below the cell that ran last, and what names no cell nowhere."""
-        if not self._told:
-            self._told = True
-            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr")
+    def _tell(self) -> None:
+        """One line, once, below the cell that ran last. Nobody sees what belongs to a history_request, as JupyterLab
+        sends it before the first cell: so it waits for one.
+        """
+        cell = self.shell.kernel.newest_cell
+        if self._untold and cell is not None:
+            text, self._untold, self._told = self._untold, "", True
+            publish("stream", {"name": "stderr", "text": text}, topic=b"stream.stderr", to=(cell.serial, cell))
 
     # Reading.
 
@@ -222,6 +228,7 @@ class HistoryManager(ipython_history.HistoryManager):
 
     def writeout_cache(self, conn: Any = None) -> None:
         """Write what waits. Never raises: cells that cannot be written now are tried again, then kept in memory."""
+        self._tell()
         if not self.has_unwritten:
             return
         self.db_input_cache = [(line, _storable(source), _storable(raw)) for line, source, raw in self.db_input_cache]

@@ -72,6 +72,7 @@ class Kernel(Completed, SingletonConfigurable):
         self.shell_handlers = {}
         self.ident = ""
         self.allow_stdin = False
+        self.newest_cell: Parent | None = None  # that is no silent one
         self.status = 0
         self._serving: Parent = parent.NOBODY
         self._comms: Any = None

@@ -27,11 +27,14 @@ _SETTINGS = {
 
 
 class LabServer:
-    """Started by the constructor, ended by `stop`. `notebooks` is what it serves; `log` is what it wrote."""
+    """Started by the constructor, ended by `stop`. `notebooks` is what it serves; `log` is what it wrote; `history`
+    is where its kernels keep what was typed.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.notebooks = directory / "notebooks"
         self.notebooks.mkdir()
+        self.history = directory / "ipythondir/profile_default/history.sqlite"
         self.log: list[str] = []
         self.token = secrets.token_hex(16)
         self._process = subprocess.Popen(

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from lab_page import LabPage
+from lab_server import LabServer
 from playwright.sync_api import Locator, expect
 
 
@@ -115,6 +116,23 @@ def test_restart_button_forgets_the_names(notebook: LabPage) -> None:
     cell = notebook.run("answer")
     expect(notebook.outputs(cell)).to_contain_text("NameError")
     expect(notebook.prompt(cell)).to_have_text("[1]:")
+
+
+def test_a_history_that_cannot_be_written_is_told_below_the_first_cell(lab: LabPage, server: LabServer) -> None:
+    aside = server.history.with_name("aside")
+    server.history.parent.mkdir(exist_ok=True)
+    if server.history.exists():
+        server.history.rename(aside)
+    server.history.mkdir()
+    try:
+        lab.open_notebook("a-disk-that-fails")
+        cell = lab.run("'it runs'")
+        expect(lab.outputs(cell).last).to_contain_text("keeps this session's history in memory only: ")
+        expect(lab.result(cell)).to_have_text("'it runs'")
+    finally:
+        server.history.rmdir()
+        if aside.exists():
+            aside.rename(server.history)
 
 
 DEATHS = {

@@ -11,6 +11,7 @@ import pytest
 from fake import door
 from harness import Engine
 from pupitre import history
+from pupitre import parent
 from pupitre.history import HistoryManager
 from pupitre.pause import Pause
 
@@ -23,6 +24,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(engine: Engine, place: Path) -> Iterator[Any]:
     made: list[HistoryManager] = []
+    engine.kernel.newest_cell = parent.NOBODY  # one that ran before
 
     def manager() -> HistoryManager:
         made.append(HistoryManager(shell=engine.shell, hist_file=str(place)))
@@ -152,6 +154,19 @@ def test_directory_that_is_missing(make: Any, place: Path) -> None:
     manager.writeout_cache()
     assert manager.hist_file == ":memory:" and len(told()) == 1
     assert [row[2] for row in manager.get_tail(1, include_latest=True)] == ["a"]
+
+
+def test_what_fails_before_the_first_cell_is_told_below_it(engine: Engine, make: Any, place: Path) -> None:
+    """JupyterLab asks for the history when a notebook is opened, and shows nobody what belongs to that."""
+    engine.kernel.newest_cell = None
+    manager = make()
+    manager.hist_file = place.parent / "no" / "history.sqlite"
+    assert manager.session_number == 1 and manager.hist_file == ":memory:" and told() == []
+    engine.ok("1")
+    manager.writeout_cache()
+    assert "memory" in told()[-1] and door.sent[-1][2] == engine.serial
+    manager.writeout_cache()
+    assert len([text for text in told() if "memory" in text]) == 1
 
 
 def test_full_disk(make: Any, place: Path) -> None:
