@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from fake import door
 from harness import Engine
-from pupitre import history
-from pupitre import parent
+from pupitre import history, parent
 from pupitre.history import HistoryManager
 from pupitre.pause import Pause
 
