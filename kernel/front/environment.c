@@ -65,6 +65,12 @@ is_not_one(const char *value)
 	return strcmp(value, "1") != 0;
 }
 
+static bool
+is_not_on(const char *value)
+{
+	return strcmp(value, "on") != 0;
+}
+
 /* The first pattern that fits a name decides. */
 static const struct rule {
 	const char *pattern;
@@ -80,6 +86,7 @@ static const struct rule {
 	{ "PYTHONUNBUFFERED", is_none },
 	{ "PYTHONIOENCODING", is_none },
 	{ "PYTHONHASHSEED", is_not_random },
+	{ "PYTHON_FROZEN_MODULES", is_not_on }, /* as they are anyway; VS Code says so to every kernel */
 	/* Not Python's: by the first people name an interpreter (node-gyp, our own scripts), by the others the images named
 	 * python say what is in them. */
 	{ "PYTHON", is_none },

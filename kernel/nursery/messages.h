@@ -107,7 +107,7 @@ enum nursery_fd {
 };
 
 #define NURSERY_BUILD_SIZE 32
-#define NURSERY_BUILD PUPITRE_VERSION "/2" /* changes with the link, the payload or these structs */
+#define NURSERY_BUILD PUPITRE_VERSION "/3" /* changes with the link, the payload or these structs */
 
 struct nursery_request {
 	uint32_t magic;
@@ -174,7 +174,7 @@ struct nursery_order {
 	struct nursery_placement placement;
 };
 
-#define NURSERY_TEXT_SIZE 232
+#define NURSERY_TEXT_SIZE 488
 
 struct nursery_report {
 	uint32_t magic;

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pupitre import install, interpreter, version
+from pupitre.nursery import status as nursery_status
+from pupitre.nursery.messages import Op, Status, TemplateState
 
 START_DEADLINE = 20.0  # seconds that a kernel may take to answer its first request
 COMMAND_DEADLINE = 10.0  # seconds for a program that only prints
@@ -266,10 +268,22 @@ def check_nursery() -> Findings:
         yield wrong(f"pupitre-kernel --ask-nursery ends with {status}: {text[-300:]}")
     elif status == 0:
         yield fine(f"there is one at {answer}")
+        yield from packages_left_out(answer.partition(": ")[0])
     elif answer == "none: no nursery listens":
         yield fine("none: each kernel starts a Python of its own")
     else:
         yield note(f"not used, each kernel starts a Python of its own: {answer}")
+
+
+def packages_left_out(socket: str) -> Findings:
+    """What a nursery was to import and does without."""
+    try:
+        said = nursery_status.ask(socket, Op.STATUS, nursery_status.ANSWER_DEADLINE)[1]
+    except nursery_status.Unreachable:
+        return
+    for template in (template for message in said if isinstance(message, Status) for template in message.templates):
+        if template.state == TemplateState.READY:
+            yield from (note(f"it leaves out {package}") for package in nursery_status.left_out(template.text))
 
 
 def origin_of(log: str) -> Finding:

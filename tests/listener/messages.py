@@ -50,10 +50,10 @@ Reason = enum.IntEnum("Reason", [(name, number) for number, name in enumerate(_r
 
 REQUEST = struct.Struct("=IHHQ32s4Q6Q")
 ANSWER = struct.Struct("=IHHQiiHHIQQQ")
-REPORT = struct.Struct("=IHHQiiHHIQQQ232s")
+REPORT = struct.Struct("=IHHQiiHHIQQQ488s")
 PLACEMENT = struct.Struct("=3I256I4x32Q2i2iiIQII16QQII")
 ORDER_HEAD = struct.Struct("=IHHQiI")
-TEMPLATE_STATUS = struct.Struct("=iIQQ4Q232s")
+TEMPLATE_STATUS = struct.Struct("=iIQQ4Q488s")
 STATUS_HEAD = struct.Struct("=IHHQiIIIQQQQ256I")
 REFUSED = struct.Struct(f"={len(Reason)}Q")
 ROW = struct.Struct("=IHHQiIQII")

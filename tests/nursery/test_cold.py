@@ -13,20 +13,9 @@ from typing import Any
 import pytest
 from launch import Kernel
 from nursery import AS_ROOT, DEADLINE, Begin, Nursery, Prepare, Start, python_of, started_cold
-from pupitre.nursery.messages import Op, TemplateState
-from raw import block
+from pupitre.nursery.messages import Op
 
 Options = dict[str, Any]
-HUMMING = block("""
-    import ctypes, threading
-    def hum():
-        ctypes.CDLL(None).prctl(15, b'humming')
-        begun.set()
-        threading.Event().wait()
-    begun = threading.Event()
-    threading.Thread(target=hum, daemon=True).start()
-    begun.wait()
-""")
 
 
 def works(kernel: Kernel) -> None:
@@ -183,21 +172,6 @@ def test_cold_other_python(nursery: Nursery, start: Start, environment: Path) ->
     started_cold(kernel)
     assert kernel.client().ok("import only_here; only_here.answer").text == "42"
     assert nursery.status().refused.get("OTHER_PYTHON", 0) >= 1
-
-
-def test_cold_template_with_a_thread(begin: Begin, start: Start, environment: Path) -> None:
-    """A module that starts a thread when imported: no process with threads is ever forked; the status names them."""
-    (environment / "hummer.py").write_text(HUMMING)
-    nursery = begin("--python", python_of(environment), "--import", "json,hummer", ready=False)
-    found = nursery.wait_status("unfit", lambda found: any(t.state == TemplateState.UNFIT for t in found.templates))
-    (unfit,) = [t for t in found.templates if t.state == TemplateState.UNFIT]
-    assert "thread" in unfit.text and "humming" in unfit.text
-    kernel = start(nursery, cold=True, env={"PUPITRE_PYTHON": python_of(environment)})
-    started_cold(kernel)
-    works(kernel)
-    assert kernel.client().ok("import hummer, threading; threading.active_count()").text == "2"
-    assert nursery.status().refused.get("NOT_READY", 0) + nursery.status().refused.get("THREADS", 0) >= 1
-    assert b"ready" not in nursery.said
 
 
 def test_cold_packages_changed(begin: Begin, start: Start, environment: Path) -> None:

@@ -120,6 +120,25 @@ struct heap_reshared {
  * megabytes; what is written next costs a page fault each. In a process of one thread. */
 int heap_reshare(struct heap_reshared *ret, struct err *e);
 
+/* --- asked.c --- */
+
+/* The names that libraries have asked getenv for until now, each with its NUL, after the last one another. Noted no longer. */
+const char *heap_names_asked(void);
+
+/* --- shared.c --- */
+
+/* Call `look` with each mapping that children share with this process and may write to, until it returns -1. name: the kernel's.
+ * 0, or -1, with *e when it is ours. */
+int heap_each_shared(int (*look)(void *context, const struct maps_range *range, int protection, const char *name),
+		     void *context, struct err *e);
+
+/* In the template, when nothing is mapped any more: remember them. 0, or -1. */
+int heap_note_shared(struct err *e);
+
+/* In a child that was just forked: put a copy in the place of each, which it shares with its own children and nobody else. -1:
+ * some of them may still be everybody's. */
+int heap_own_shared(struct err *e);
+
 /* --- prefault.c --- */
 
 #define HEAP_COPIES_MAX ((size_t)4096)

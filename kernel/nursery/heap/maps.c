@@ -11,11 +11,33 @@
 
 #define SWAPPED ((uint64_t)1 << 62)
 #define BATCH ((size_t)512)
+#define SMAPS_SIZE ((size_t)16 << 20)
 #define LINE_SIZE 160 /* of a first line, as much as tells */
 
 /* Those that lose nothing when the mapping is replaced: rd wr (may) mr mw me, ac counted, sd soft-dirty, hg nh huge pages,
  * mg mergeable. */
 static const char plain_flags[] = " rd wr mr mw me ac sd hg nh mg ";
+
+static int
+read_all(const char *path, char *text, size_t size, struct err *e)
+{
+	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_system(e, "%s", path);
+	size_t have = 0;
+	for (;;) {
+		ssize_t n = read(fd, text + have, size - have);
+		if (n < 0)
+			return err_system(e, "%s", path);
+		if (n == 0)
+			break;
+		have += (size_t)n;
+		if (have == size)
+			return err_set(e, ERR_LIMIT, "%s is too long", path);
+	}
+	text[have] = '\0';
+	return have > 0 ? 0 : err_set(e, ERR_SYSTEM, "%s is empty", path);
+}
 
 static bool
 has_plain_flags(const char *flags, const char *end)
@@ -47,37 +69,64 @@ is_plain_line(const char *line, size_t size, struct maps_range *ret)
 	return true;
 }
 
-bool
-maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next)
+/* The flags of a mapping, from their first to *ret_end; NULL: it has none. */
+static const char *
+flags_of(const char *mapping, const char **ret_end, const char **ret_next)
 {
 	static const char word[] = "\nVmFlags:";
 	const char *flags = strstr(mapping, word);
-	const char *end = flags == NULL ? NULL : strchr(flags + 1, '\n');
-	*ret_next = end == NULL || end[1] == '\0' ? NULL : end + 1;
-	if (end == NULL || !has_plain_flags(flags + sizeof word - 1, end))
+	*ret_end = flags == NULL ? NULL : strchr(flags + 1, '\n');
+	*ret_next = *ret_end == NULL || (*ret_end)[1] == '\0' ? NULL : *ret_end + 1;
+	return *ret_end == NULL ? NULL : flags + sizeof word - 1;
+}
+
+bool
+maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next)
+{
+	const char *end, *flags = flags_of(mapping, &end, ret_next);
+	if (flags == NULL || !has_plain_flags(flags, end))
 		return false;
 	return is_plain_line(mapping, strcspn(mapping, "\n"), ret);
 }
 
-static int
-read_all(const char *path, char *text, size_t size, struct err *e)
+static bool
+has_flag(const char *flags, const char *end, const char word[4])
 {
-	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_system(e, "%s", path);
-	size_t have = 0;
-	for (;;) {
-		ssize_t n = read(fd, text + have, size - have);
-		if (n < 0)
-			return err_system(e, "%s", path);
-		if (n == 0)
-			break;
-		have += (size_t)n;
-		if (have == size)
-			return err_set(e, ERR_LIMIT, "%s is too long", path);
+	const char *found = strstr(flags, word);
+	return found != NULL && found < end;
+}
+
+bool
+maps_is_shared(const char *mapping, struct maps_range *ret, int *ret_protection, char *ret_name, const char **ret_next)
+{
+	const char *end, *flags = flags_of(mapping, &end, ret_next);
+	unsigned long first, last;
+	char perms[5];
+	int name = 0;
+	/* sh: of a file opened for writing, or of none; dc: no child gets it */
+	if (flags == NULL || !has_flag(flags, end, " sh") || has_flag(flags, end, " dc") ||
+	    sscanf(mapping, "%lx-%lx %4s %*s %*s %*s %n", &first, &last, perms, &name) != 3)
+		return false;
+	*ret = (struct maps_range){ first, last };
+	*ret_protection = (perms[0] == 'r' ? PROT_READ : 0) | (perms[1] == 'w' ? PROT_WRITE : 0) |
+			  (perms[2] == 'x' ? PROT_EXEC : 0);
+	if (ret_name != NULL)
+		snprintf(ret_name, MAPS_NAME_SIZE, "%.*s", (int)strcspn(mapping + name, "\n"), mapping + name);
+	return true;
+}
+
+char *
+maps_read_smaps(size_t *ret_size, struct err *e)
+{
+	*ret_size = SMAPS_SIZE;
+	char *text = maps_room(SMAPS_SIZE);
+	if (text == NULL) {
+		err_memory(e);
+	} else if (read_all("/proc/self/smaps", text, SMAPS_SIZE, e) < 0) {
+		munmap(text, SMAPS_SIZE);
+		text = NULL;
 	}
-	text[have] = '\0';
-	return have > 0 ? 0 : err_set(e, ERR_SYSTEM, "%s is empty", path);
+	return text;
 }
 
 int

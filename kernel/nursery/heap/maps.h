@@ -31,6 +31,15 @@ int maps_list_plain(size_t minimum, char *text, size_t text_size, struct maps *r
 /* The same for one mapping as smaps tells of it, from its first line on. *ret_next: the next one's, NULL after the last. */
 bool maps_is_plain(const char *mapping, struct maps_range *ret, const char **ret_next);
 
+/* The same for a mapping that children get, share with us, and may write to. ret_protection: as for mmap. ret_name (NULL: not wanted):
+ * what the kernel calls it, MAPS_NAME_SIZE bytes. */
+#define MAPS_NAME_SIZE ((size_t)256)
+bool maps_is_shared(const char *mapping, struct maps_range *ret, int *ret_protection, char *ret_name,
+		    const char **ret_next);
+
+/* All of /proc/self/smaps as a string in a mapping of its own, *ret_size bytes, which the caller unmaps. NULL with *e. */
+char *maps_read_smaps(size_t *ret_size, struct err *e);
+
 /* Call `look` with each line of /proc/self/maps, which it may change. maps: the open file; text: room for a part of it. */
 void maps_each_line(int maps, char *text, size_t text_size, void (*look)(void *context, char *line), void *context);
 

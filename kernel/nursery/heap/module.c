@@ -165,6 +165,58 @@ trim(PyObject *py_module, PyObject *py_unused)
 	Py_RETURN_NONE;
 }
 
+static PyObject *
+names_asked(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	PyObject *py_names = PyList_New(0);
+	for (const char *at = heap_names_asked(); py_names != NULL && *at != '\0'; at += strlen(at) + 1) {
+		PyObject *py_name = PyBytes_FromString(at);
+		if (py_name == NULL || PyList_Append(py_names, py_name) < 0)
+			Py_CLEAR(py_names);
+		Py_XDECREF(py_name);
+	}
+	return py_names;
+}
+
+static int
+append_shared(void *py_list, const struct maps_range *range, int protection, const char *name)
+{
+	(void)protection;
+	PyObject *py_entry = Py_BuildValue("kkN", range->begin, range->end, PyUnicode_DecodeFSDefault(name));
+	int failure = py_entry == NULL ? -1 : PyList_Append(py_list, py_entry);
+	Py_XDECREF(py_entry);
+	return failure;
+}
+
+static PyObject *
+shared_mappings(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	PyObject *py_list = PyList_New(0);
+	if (py_list != NULL && heap_each_shared(append_shared, py_list, &e) < 0) {
+		Py_CLEAR(py_list);
+		if (PyErr_Occurred() == NULL)
+			PyErr_SetString(PyExc_OSError, e.text);
+	}
+	return py_list;
+}
+
+static PyObject *
+note_shared(PyObject *py_module, PyObject *py_unused)
+{
+	(void)py_module;
+	(void)py_unused;
+	struct err e = ERR_INIT;
+	if (heap_note_shared(&e) == 0)
+		Py_RETURN_NONE;
+	PyErr_SetString(PyExc_OSError, e.text);
+	return NULL;
+}
+
 /* The name of a thread of ours as (tid, str). New reference. */
 static PyObject *
 name_thread(long tid)
@@ -238,6 +290,9 @@ static PyMethodDef methods[] = {
 	{ "list_copies", list_copies, METH_NOARGS, "list_copies()" },
 	{ "expect_copies", expect_copies, METH_O, "expect_copies(ranges, /)" },
 	{ "copy_expected", copy_expected, METH_NOARGS, "copy_expected()" },
+	{ "names_asked", names_asked, METH_NOARGS, "names_asked()" },
+	{ "shared_mappings", shared_mappings, METH_NOARGS, "shared_mappings()" },
+	{ "note_shared", note_shared, METH_NOARGS, "note_shared()" },
 	{ "trim", trim, METH_NOARGS, "trim()" },
 	{ "thread_names", thread_names, METH_NOARGS, "thread_names()" },
 	{ "count_threads", count_threads, METH_NOARGS, "count_threads()" },

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -74,6 +76,19 @@ become_process(const struct nursery_order *order, int *fds, char ret_python[PATH
 	return failure;
 }
 
+/* What Python does for C's own files when it starts. */
+static void
+set_buffers(void)
+{
+	const char *unbuffered = getenv("PYTHONUNBUFFERED");
+	FILE *const files[] = { stdin, stdout, stderr };
+	char *end = NULL;
+	if (unbuffered == NULL || *unbuffered == '\0' || (strtol(unbuffered, &end, 10) == 0 && *end == '\0'))
+		return;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		setvbuf(files[i], NULL, _IONBF, BUFSIZ);
+}
+
 /* What pupitre-worker's main sets up before Python. */
 static int
 become_worker(struct err *e)
@@ -131,9 +146,12 @@ child_run(const struct nursery_order *order, int *fds)
 	uint64_t ignored = 0;
 	if (become_process(order, fds, python, &ignored, &e) < 0)
 		give_up(&e);
+	if (heap_own_shared(&e) < 0)
+		give_up(&e);
 	heap_copy_expected();
 	if (become_worker(&e) < 0)
 		give_up(&e);
+	set_buffers();
 	heap_tune_worker();
 	PyOS_AfterFork_Child();
 	int serves = module_refresh() < 0 ? -1 : awake(python, ignored);

@@ -98,12 +98,26 @@ watch(struct template *t, PyObject *py_paths)
 	return t->watched == NULL ? (PyErr_NoMemory(), -1) : 0;
 }
 
+/* pupitre.nursery.asked.watch(), before anything else of ours or IPython's is imported. -1 with an exception. */
+static int
+watch_environment(void)
+{
+	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.asked");
+	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, "watch", NULL);
+	int failure = py_result == NULL ? -1 : 0;
+	Py_XDECREF(py_result);
+	Py_XDECREF(py_module);
+	return failure;
+}
+
 /* pupitre.nursery.template.build(settings). 0 with the fingerprint, or -1 with the reason. */
 static int
 build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
 {
 	PyObject *py_fingerprint = NULL, *py_paths = NULL, *py_result = NULL; /* the first two borrowed */
-	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.template");
+	PyObject *py_module = NULL;
+	if (watch_environment() == 0)
+		py_module = PyImport_ImportModule("pupitre.nursery.template");
 	if (py_module != NULL)
 		py_result = PyObject_CallMethod(py_module, "build", "s", settings);
 	int failure = -1;

@@ -62,6 +62,15 @@ def expect_copies(ranges: bytes, /) -> dict[str, int | str]:
 def copy_expected() -> None:
     """In a child that was just forked: copy those pages. `pupitre-template` has done it for every worker."""
 
+def names_asked() -> list[bytes]:
+    """Variables of the environment that libraries have asked the C library for until now; noted no longer."""
+
+def shared_mappings() -> list[tuple[int, int, str]]:
+    """First address, last and name of each mapping that children share with this process and may write to. OSError."""
+
+def note_shared() -> None:
+    """Remember those: `pupitre-template` gives each worker copies of its own. The last step of a build. OSError."""
+
 def trim() -> None:
     """Give free pages of the C library's heap back. For an idle child."""
 

@@ -27,7 +27,7 @@ _register, _unregister = atexit.register, atexit.unregister
 
 def watch() -> None:
     """In the template, before packages are imported: what is open, and is registered from now on."""
-    _before.update(_open_files())
+    _before.update(open_files())
     atexit.register, atexit.unregister = register, unregister
 
 
@@ -66,7 +66,7 @@ def settle() -> None:
             _at_end.append(partial(info.func, *info.args, **(info.kwargs or {})))
     registry.clear()
     flush_files()  # or each worker would have what waits to be written
-    _left[:] = [_describe(number) for number in _open_files() if number not in _before]
+    _left[:] = [_describe(number) for number in open_files() if number not in _before]
 
 
 def flush_files() -> None:
@@ -77,7 +77,8 @@ def flush_files() -> None:
                 file.flush()
 
 
-def _open_files() -> list[int]:
+def open_files() -> list[int]:
+    """The numbers of all descriptors."""
     found = []
     for name in os.listdir(_FILES):
         with suppress(OSError):  # the list's own is closed

@@ -15,13 +15,12 @@ import time
 import warnings
 from contextlib import suppress
 from io import FileIO, TextIOWrapper
-from itertools import count
 from types import ModuleType
 from typing import Any
 
 from pupitre import compiler, door
 
-from . import belongings
+from . import asked, belongings, chance
 
 _imported: dict[str, str] = {}
 _filters = 0
@@ -36,6 +35,8 @@ def awake(environment: dict[bytes, bytes], python: str, ignored: int = 0) -> boo
 
     False if this user would import something else than the template did: the process ends, and the kernel starts cold.
     """
+    if asked.differs(environment):
+        return False
     module = sys.modules["_pupitre"]
     door.link_fd, door.wake_fd = module.link_fd, module.wake_fd
     belongings.replace_files()
@@ -46,7 +47,8 @@ def awake(environment: dict[bytes, bytes], python: str, ignored: int = 0) -> boo
     if _is_shadowed(own) or not _set_matplotlib():
         return False
     _set_caches()
-    reseed()
+    chance.reseed()
+    _set_clocks()
     gc.enable()
     return True
 
@@ -66,7 +68,7 @@ def _set_interpreter(python: str) -> None:
     if python:
         sys.executable = python
         sys.orig_argv = [python]
-    if environ.get("PYTHONDONTWRITEBYTECODE"):
+    if _is_on("PYTHONDONTWRITEBYTECODE"):
         sys.dont_write_bytecode = True
     if environ.get("PYTHONPYCACHEPREFIX"):
         sys.pycache_prefix = os.path.abspath(environ["PYTHONPYCACHEPREFIX"])
@@ -76,7 +78,16 @@ def _set_interpreter(python: str) -> None:
         _set_warnings(options)
     time.tzset()
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-    _set_files(environ.get("PYTHONIOENCODING", ""), bool(environ.get("PYTHONUNBUFFERED")))
+    _set_files(environ.get("PYTHONIOENCODING", ""), _is_on("PYTHONUNBUFFERED"))
+
+
+def _is_on(name: str) -> bool:
+    """As Python reads a variable that switches something on: any text but nought."""
+    value = os.environ.get(name, "")
+    try:
+        return int(value) != 0
+    except ValueError:
+        return value != ""
 
 
 def _set_signals(ignored: int) -> None:
@@ -199,7 +210,7 @@ def _has_module(place: str, name: str) -> bool:
 
 
 def _set_matplotlib() -> bool:
-    """The user's directories. False if they chose a backend, a matplotlibrc or styles, which count at the import."""
+    """The user's directories. False if they have a backend, matplotlibrc, styles or fonts, which count at import."""
     for cell in _matplotlib_answers:
         cell.cell_contents = False
     if "matplotlib" not in sys.modules:
@@ -210,7 +221,15 @@ def _set_matplotlib() -> bool:
     config = environ.get("MPLCONFIGDIR") or os.path.join(
         environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "matplotlib"
     )
-    own = ("matplotlibrc", os.path.join(config, "matplotlibrc"), os.path.join(config, "stylelib"))
+    home = os.path.expanduser("~")
+    fonts = os.path.join(environ.get("XDG_DATA_HOME") or os.path.join(home, ".local/share"), "fonts")
+    own = (
+        "matplotlibrc",
+        os.path.join(config, "matplotlibrc"),
+        os.path.join(config, "stylelib"),
+        fonts,
+        f"{home}/.fonts",
+    )
     return not any(map(os.path.exists, own))
 
 
@@ -221,6 +240,14 @@ def remember_matplotlib() -> None:
         function = getattr(matplotlib, name, None)
         if function is not None and "called" in function.__code__.co_freevars:
             _matplotlib_answers.append(function.__closure__[function.__code__.co_freevars.index("called")])
+
+
+def _set_clocks() -> None:
+    """When this process began."""
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        is_whole = isinstance(logging._startTime, int)  # nanoseconds, since 3.13
+        logging._startTime = time.time_ns() if is_whole else time.time()  # type: ignore[attr-defined]
 
 
 def _set_caches() -> None:
@@ -237,26 +264,6 @@ def _set_caches() -> None:
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.tempdir = tempfile._name_sequence = None  # type: ignore[attr-defined]
-
-
-def reseed() -> None:
-    """Chance and identity that no two kernels may share. `random` and OpenSSL look after themselves."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and "numpy.random" in sys.modules:
-        # All of the state from the system: numpy.random.seed() stretches less to as much, at several times the cost.
-        numpy.random.set_state(("MT19937", numpy.frombuffer(os.urandom(2496), numpy.uint32), 624))
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.seed()
-    uuid = sys.modules.get("uuid")
-    if uuid is not None:
-        uuid._last_timestamp = None  # type: ignore[attr-defined]
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        main = type(process.current_process())  # the module deletes its name
-        process._current_process = main()  # type: ignore[attr-defined]
-        process._process_counter = count(1)  # type: ignore[attr-defined]
-        process._children = set()  # type: ignore[attr-defined]
 
 
 def flush() -> None:

@@ -17,14 +17,14 @@ VERSION: Final = 1
 SOCKET: Final = "pupitre/nursery.sock"  # below $XDG_RUNTIME_DIR
 SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
 SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
-BUILD_SUFFIX: Final = "/2"
+BUILD_SUFFIX: Final = "/3"
 TEMPLATES_MAX: Final = 4
 FORK_TIMES: Final = 256
 
 HEADER: Final = struct.Struct("@IHHQ")  # magic, version, op, id: how every datagram begins
 REQUEST: Final = struct.Struct("@IHHQ32s4Q6Q")
 ANSWER: Final = struct.Struct("@IHHQiiHHI3Q")
-TEMPLATE_STATUS: Final = struct.Struct("@iI2Q4Q232s")
+TEMPLATE_STATUS: Final = struct.Struct("@iI2Q4Q488s")
 
 
 class Op(IntEnum):

@@ -13,15 +13,15 @@ class Failed(Exception):
     """What went wrong, in one line."""
 
 
-def ask(act: Callable[[], bytes]) -> bytes:
-    """What `act` returns in a child of its own. Failed if it raises, ends early or takes too long."""
+def ask(act: Callable[[], bytes], seconds: float = _SECONDS) -> bytes:
+    """What `act` returns in a child of its own. Failed if it raises, ends early or takes longer."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         _be_child(act, writer)
     os.close(writer)
     answer = b""
-    until = monotonic() + _SECONDS
+    until = monotonic() + seconds
     while select.select([reader], [], [], max(0.0, until - monotonic()))[0]:
         chunk = os.read(reader, 65536)
         answer += chunk

@@ -11,6 +11,7 @@ import linecache
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from pupitre.history import HistoryManager
 from pupitre.loop import Loop
 from pupitre.parent import NOBODY
 
-from . import fresh
+from . import asked, fresh, trial
 
 _CELLS = [
     "x = 1\nx + 1",
@@ -74,7 +75,7 @@ _PACKAGE_LOOKS = {
 def run(app: IPKernelApp, notebook: str | None) -> None:
     """Run the cells and look-ups of what was imported, then the code cells of `notebook` (a path), then tidy up.
 
-    RuntimeError if nothing works; cells of the notebook that fail are told on descriptor 2.
+    RuntimeError if nothing works; cells of the notebook that fail, or are not run, are told on descriptor 2.
     """
     shell = app.shell
     before, hidden, flags = dict(shell.user_ns), dict(shell.user_ns_hidden), shell.compile.flags
@@ -92,21 +93,33 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
     works = [_execute(app, cell)["status"] == "ok" for cell in _CELLS * _ROUNDS]
     if not works[0]:
         raise RuntimeError("the rehearsal failed at its first cell")
-    for _ in range(2):
-        for cell in cells:
-            _execute(app, cell)
+    for play in (partial(_rehearse, app), partial(_execute, app)):
+        cells = [cell for cell in cells if play(cell)]
         for name, code in looks:
             request(app, name, {"code": code, "cursor_pos": len(code)})
     for number, cell in enumerate(_cells_of(notebook) if notebook else (), 1):
-        answer = _execute(app, cell)
-        if answer["status"] != "ok":
-            text = f"pupitre-template: {notebook}: cell {number}: {answer['ename']}: {answer['evalue']}\n"
-            os.write(2, text.encode(errors="backslashreplace"))
+        answer = _rehearse(app, cell, f"{notebook}: cell {number}")
+        if answer and answer["status"] != "ok":
+            tell(f"{notebook}: cell {number}: {answer['ename']}: {answer['evalue']}")
     _write_history(app)
     _tidy(app, before)
     shell.user_ns_hidden.clear()
     shell.user_ns_hidden.update(hidden)
     shell.compile.flags = flags
+
+
+def _rehearse(app: IPKernelApp, cell: str, name: str = "a cell of our own") -> dict[str, Any] | None:
+    """Run a cell, unless it would leave what no process may be forked with: that costs the cell, not the nursery."""
+    left = trial.attempt(partial(_execute, app, cell))
+    if left.trouble:
+        tell(f"{name} is not rehearsed: {', '.join(left.trouble)}")
+        return None
+    return _execute(app, cell)
+
+
+def tell(sentence: str) -> None:
+    """Into the nursery's log."""
+    os.write(2, f"pupitre-template: {sentence}\n".encode(errors="backslashreplace"))
 
 
 def _write_history(app: IPKernelApp) -> None:
@@ -155,7 +168,7 @@ def _be_born_once(app: IPKernelApp, environment: dict[bytes, bytes]) -> Loop:
 
 def begin(app: IPKernelApp) -> None:
     """In a child: birth and a first cell. What is written to meanwhile, every worker writes to."""
-    _be_born_once(app, dict(os.environb))
+    _be_born_once(app, dict(asked.then))
     _execute(app, "1 + 1")
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from . import fresh, probe
+from . import chance, probe
 
 
 def run() -> None:
@@ -20,7 +20,7 @@ def run() -> None:
 
 
 def _be_child() -> bytes:
-    fresh.reseed()
+    chance.reseed()
     return json.dumps(_try_out()).encode()
 
 

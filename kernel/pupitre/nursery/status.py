@@ -28,7 +28,8 @@ EXIT_NOBODY = 3
 CONNECT_DEADLINE = 2.0  # seconds
 ANSWER_DEADLINE = 5.0
 ROWS_MAX = 100_000
-DATAGRAM_MAX = 4096
+DATAGRAM_MAX = 8192
+LEFT_OUT = "left out: "  # in the text of a template; pupitre/nursery/template.py
 
 HELP = {
     "status": "say what a nursery has: templates, workers, memory, refusals; exit status 0 once it can fork",
@@ -157,6 +158,11 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
+def left_out(text: str) -> list[str]:
+    """Of what a template says, the packages that it does without, each with the reason."""
+    return [part.removeprefix(LEFT_OUT) for part in text.split("; ") if part.startswith(LEFT_OUT)]
+
+
 def is_ready(found: Status) -> bool:
     """Whether it would fork for somebody now."""
     return not found.draining and any(template.state == TemplateState.READY for template in found.templates)
@@ -189,6 +195,7 @@ def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
                 "age_s": template.age,
                 "forks": template.forks,
                 "text": template.text,
+                "left_out": left_out(template.text),
                 **memory(template.pid),
             }
             for template in found.templates
@@ -230,8 +237,10 @@ def template_lines(templates: list[dict[str, Any]]) -> Iterator[str]:
             f"template   {template['state']}, pid {template['pid']}, {duration(template['age_s'])} old, "
             f"{template['forks']} forks, {megabytes([template['resident_kib']])} MB resident"
         )
+        rest = [part for part in template["text"].split("; ") if not part.startswith(LEFT_OUT)]
         if template["text"]:
-            yield f"           {template['text']}"
+            yield f"           {'; '.join(rest)}"
+        yield from (f"           {LEFT_OUT}{package}" for package in template["left_out"])
 
 
 def worker_lines(workers: list[dict[str, Any]]) -> Iterator[str]:

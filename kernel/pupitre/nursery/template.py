@@ -22,7 +22,7 @@ from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import belongings, bytecode, fresh, probe, rehearsal, selftest
+from . import asked, belongings, bytecode, chance, fresh, probe, rehearsal, selftest, trial
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -41,7 +41,8 @@ class Unfit(Exception):
 def build(settings_json: str) -> tuple[str, list[str], int]:
     """What `pupitre-template` calls. `settings_json`: an object with
 
-    imports    names of modules to import; one that cannot be imported makes the template unfit
+    imports    names of modules to import; one that cannot be imported makes the template unfit, and one that starts
+               threads or keeps what cannot be forked (trial.py) is left out and named
     rehearsal  path of a notebook whose code cells are run as well, or null
     tricks     {name: bool}: freeze rehearse plug malloc thp_off memfd immortal counters trim
                fork_complete prefault; absent means true
@@ -55,6 +56,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     begin = monotonic()
     gc.disable()
     fresh.remember_filters()
+    chance.watch()
     if tricks.get("malloc", True):
         _nursery.tune_malloc()
     if tricks.get("thp_off", True):
@@ -64,7 +66,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     door.call_user(0, 0, app.run_startup_code)
     belongings.watch()
     with app.shell.builtin_trap:  # packages look for get_ipython while they are imported, as in a cell
-        _import(settings.get("imports") or [])
+        left_out = _import(settings.get("imports") or [])
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
@@ -72,6 +74,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     fresh.forget_warnings()
     fresh.remember_imports()
     fresh.remember_matplotlib()
+    asked.settle()
+    chance.settle()
     engine.protect()
     _refuse_threads()
     if tricks.get("trim", True):
@@ -81,27 +85,35 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     if disposable.enabled:
         done.append("fork_complete")
     _refuse_threads()
+    _nursery.note_shared()
     selftest.run()
     if tricks.get("prefault", True):
         with suppress(probe.Failed):
             if _did(_nursery.expect_copies(probe.ask(partial(_list_copies, app)))):
                 done.append("prefault")
-    return _fingerprint(settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
+    return _fingerprint(left_out, settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
 
 
-def _import(names: list[str]) -> None:
+def _import(names: list[str]) -> dict[str, str]:
+    """Those that are left out, and why."""
+    left_out = {}
     for name in names:
+        reason = trial.check_import(name)
+        if reason:
+            left_out[name] = reason
+            rehearsal.tell(f"{name} is left out: {reason}")
+            continue
         try:
             import_module(name)
         except Exception as error:
             raise Unfit(f"cannot import {name}: {type(error).__name__}: {error}") from error
+    return left_out
 
 
 def _refuse_threads() -> None:
-    names = _nursery.thread_names()
-    if len(names) > 1:
-        others = ", ".join(f"{name} ({tid})" for tid, name in names[1:])
-        raise Unfit(f"it has threads, with which no process may be forked: {others}")
+    found = trial.threads()
+    if found:
+        raise Unfit(f"it has threads, with which no process may be forked: {', '.join(found)}")
 
 
 def _settle(tricks: dict[str, bool]) -> list[str]:
@@ -161,14 +173,15 @@ def _did(outcome: dict[str, Any]) -> bool:
     return not outcome.get("refused")
 
 
-def _fingerprint(settings: dict[str, Any], done: list[str], seconds: float) -> str:
+def _fingerprint(left_out: dict[str, str], settings: dict[str, Any], done: list[str], seconds: float) -> str:
     version = ".".join(map(str, sys.version_info[:3]))
+    without = "".join(f"; left out: {name}: {reason.replace(';', ',')}" for name, reason in left_out.items())
     packages = " ".join(
         f"{name} {getattr(sys.modules[name], '__version__', '')}".strip()
         for name in dict.fromkeys(name.partition(".")[0] for name in settings.get("imports") or [])
         if name in sys.modules
     )
-    return f"Python {version}; {packages or 'no packages'}; {'+'.join(done) or 'no tricks'}; {seconds:.1f} s"
+    return f"Python {version}{without}; {packages or 'no packages'}; {'+'.join(done) or 'no tricks'}; {seconds:.1f} s"
 
 
 def _watched() -> list[str]:

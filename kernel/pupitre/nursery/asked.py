@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which variables of the environment counted while the template was built, and so count for every worker.
+
+What packages ask os.environ for is noted here, what libraries ask getenv for in kernel/nursery/heap/asked.c. A user
+whose value is another than the template's gets a cold kernel, unless a worker makes up for that name.
+"""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import _nursery
+else:
+    import _nursery
+
+# Names that a worker makes up for, as patterns, and where it does.
+_LATE = "nothing is kept: it is asked for when it is needed"
+RENEWED = {
+    "HOME": "fresh: _set_path, _set_matplotlib, _set_caches; engine.move_in",
+    "PATH": _LATE,
+    "LANG": "become_environment; texts of the library are translated when they are shown",
+    "LANGUAGE": _LATE,
+    "LC_*": "as LANG",
+    "TERM": "only what a terminal would show depends on it",
+    "COLUMNS": "shell.move_in, for the help of magics; else as LINES",
+    "LINES": _LATE,
+    "TMPDIR": "fresh: _set_caches",
+    "TEMP": "as TMPDIR",
+    "TMP": "as TMPDIR",
+    "XDG_CACHE_HOME": "fresh: _set_caches",
+    "XDG_CONFIG_HOME": "fresh: _set_matplotlib",
+    "IPYTHONDIR": "engine.move_in",
+    "JPY_SESSION_NAME": "shell.move_in",
+    "IPYKERNEL_CELL_NAME": _LATE,
+    "MPL*": "fresh: _set_matplotlib, which may say that it cannot",
+    "MATPLOTLIBRC": "as MPL*",
+    "PYTHON*": "fresh: _set_interpreter, _set_path; others make a kernel cold already in the front (environment.c)",
+    "*_NUM_THREADS": "more than one makes a kernel cold already in the front",
+    "PUPITRE_*": "of our own programs",
+}
+
+_names: set[str] = set()  # as patterns
+_exact: list[bytes] = []  # those of them that nobody makes up for
+_beginnings: list[bytes] = []  # likewise
+then: dict[bytes, bytes] = {}  # the environment before anything was imported
+_plain: Any = type(os.environ)
+
+
+class _Asked(_plain):
+    """os.environ while packages are imported."""
+
+    def __getitem__(self, name: str) -> str:
+        if isinstance(name, str) and not isinstance(name, _Listed):
+            _names.add(name)
+        value: str = super().__getitem__(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return map(_Listed, super().__iter__())
+
+
+class _Listed(str):
+    """A name that was listed with all others: what somebody looks for among them is noted."""
+
+    __slots__ = ()
+
+    def startswith(self, prefix: Any, *places: Any) -> bool:
+        for each in (prefix,) if isinstance(prefix, str) else prefix:
+            if not places:
+                _names.add(f"{each}*")
+        return super().startswith(prefix, *places)
+
+
+def watch() -> None:
+    """In the template, before IPython is imported, and all that follows."""
+    then.update(os.environb)
+    os.environ.__class__ = _Asked
+
+
+def settle() -> None:
+    """In the template, when everything is imported and rehearsed."""
+    os.environ.__class__ = _plain
+    _names.update(name.decode(errors="surrogateescape") for name in _nursery.names_asked())
+    for name in _names:
+        if not any(fnmatchcase(name, pattern) for pattern in RENEWED):
+            start, star, _ = os.fsencode(name).partition(b"*")
+            (_beginnings if star else _exact).append(start)
+
+
+def differs(environment: dict[bytes, bytes]) -> bytes | None:
+    """In a worker: a variable whose value in this environment is one that the template cannot stand for.
+
+    An empty value is as good as none.
+    """
+    for name in _exact:
+        if (environment.get(name) or None) != (then.get(name) or None):
+            return name
+    for start in _beginnings:
+        for name, value in environment.items():
+            if name.startswith(start) and value and then.get(name) != value:
+                return name
+    return None
