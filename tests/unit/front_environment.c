@@ -28,6 +28,7 @@ test_harmless(void **state)
 		"PYTHONUNBUFFERED=1",
 		"PYTHONIOENCODING=utf-8",
 		"PYTHONHASHSEED=random",
+		"PYTHON_FROZEN_MODULES=on",
 		"PYTHONHASHSEED=",
 		"PYTHONHOME=",
 		"PYTHONMALLOC=",
@@ -71,6 +72,7 @@ test_in_the_way(void **state)
 	static const char *const variables[] = {
 		"PYTHONHASHSEED=0",
 		"PYTHONHASHSEED=42",
+		"PYTHON_FROZEN_MODULES=off",
 		"PYTHONMALLOC=malloc",
 		"PYTHONHOME=/x",
 		"PYTHONDEVMODE=1",

@@ -31,6 +31,10 @@ RENEWED = {
     "TMP": "as TMPDIR",
     "XDG_CACHE_HOME": "fresh: _set_caches",
     "XDG_CONFIG_HOME": "fresh: _set_matplotlib",
+    "XDG_DATA_HOME": "fresh: _set_matplotlib; compiler.forget_place",
+    "XDG_RUNTIME_DIR": "compiler.forget_place",
+    "JUPYTER_RUNTIME_DIR": "compiler.forget_place",
+    "JUPYTER_DATA_DIR": "compiler.forget_place",
     "IPYTHONDIR": "engine.move_in",
     "JPY_SESSION_NAME": "shell.move_in",
     "IPYKERNEL_CELL_NAME": _LATE,
@@ -45,20 +49,8 @@ _names: set[str] = set()  # as patterns
 _exact: list[bytes] = []  # those of them that nobody makes up for
 _beginnings: list[bytes] = []  # likewise
 then: dict[bytes, bytes] = {}  # the environment before anything was imported
-_plain: Any = type(os.environ)
-
-
-class _Asked(_plain):
-    """os.environ while packages are imported."""
-
-    def __getitem__(self, name: str) -> str:
-        if isinstance(name, str) and not isinstance(name, _Listed):
-            _names.add(name)
-        value: str = super().__getitem__(name)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return map(_Listed, super().__iter__())
+_kind: Any = type(os.environ)
+_get, _list = _kind.__getitem__, _kind.__iter__
 
 
 class _Listed(str):
@@ -73,15 +65,26 @@ class _Listed(str):
         return super().startswith(prefix, *places)
 
 
+def _get_and_note(environ: Any, name: Any) -> Any:
+    """os.environ[name] while packages are imported."""
+    if isinstance(name, str) and not isinstance(name, _Listed):
+        _names.add(name)
+    return _get(environ, name)
+
+
+def _list_and_note(environ: Any) -> Iterator[Any]:
+    return (_Listed(name) if isinstance(name, str) else name for name in _list(environ))
+
+
 def watch() -> None:
     """In the template, before IPython is imported, and all that follows."""
     then.update(os.environb)
-    os.environ.__class__ = _Asked
+    _kind.__getitem__, _kind.__iter__ = _get_and_note, _list_and_note
 
 
 def settle() -> None:
     """In the template, when everything is imported and rehearsed."""
-    os.environ.__class__ = _plain
+    _kind.__getitem__, _kind.__iter__ = _get, _list
     _names.update(name.decode(errors="surrogateescape") for name in _nursery.names_asked())
     for name in _names:
         if not any(fnmatchcase(name, pattern) for pattern in RENEWED):
