@@ -55,7 +55,10 @@ def settle() -> None:
             names = object.__getattribute__(module, "__dict__")
             if names.get("randbits") is randbits:
                 names["randbits"] = _randbits
-    found = list(_generators())
+    found = [each for each in _generators() if not _is_global(each)]
+    for each in found:
+        if _is_numpys(each, "RandomState") and _renewal_of(each._bit_generator):
+            each.set_state({**each.get_state(legacy=False), "has_gauss": 0, "gauss": 0.0})  # or it draws that first
     sequences = [
         partial(_renew_sequence, each) for each in found if _is_numpys(each, "SeedSequence") and _is_chance(each)
     ]
@@ -88,7 +91,9 @@ def _draws(kind: type) -> bool:
     if issubclass(kind, (type, ModuleType, random.SystemRandom)):
         return False
     if kind.__module__.startswith("numpy.random."):
-        return kind.__name__ == "SeedSequence" or any(base.__name__ == "BitGenerator" for base in kind.__mro__)
+        return kind.__name__ in ("SeedSequence", "RandomState") or any(
+            base.__name__ == "BitGenerator" for base in kind.__mro__
+        )
     known = dir(kind) if issubclass(kind, _random.Random) else _names_of(kind.__mro__)
     return _SEED in known and any(sign in known for sign in _SIGNS)
 
@@ -102,6 +107,13 @@ def _is_numpys(each: Any, name: str) -> bool:
     return type(each).__name__ == name and type(each).__module__.startswith("numpy.random.")
 
 
+def _is_global(each: Any) -> bool:
+    """Whether it is one that reseed(), or Python, knows by its name."""
+    owner = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
+    bits = getattr(owner, "_bit_generator", None)
+    return any(each is known for known in (random._inst, owner, bits, getattr(bits, "_seed_seq", None)))
+
+
 def _is_chance(sequence: Any) -> bool:
     return isinstance(sequence.entropy, int) and sequence.entropy in _drawn
 
@@ -112,8 +124,6 @@ def _renewal_of(each: Any) -> Callable[[], object] | None:
         sequence = getattr(each, "_seed_seq", None)
         is_chance = sequence is not None and _is_numpys(sequence, "SeedSequence") and _is_chance(sequence)
         return partial(_renew_bits, each) if is_chance else None
-    if type(each).__module__.startswith("numpy.random") or each is getattr(random, "_inst", None):
-        return None  # numpy's RandomState and Generator draw from one of those above
     if isinstance(each, random.Random) and each in _on_purpose:
         return None
     return partial(_renew_any, each)
