@@ -497,10 +497,10 @@ class Client:
         assert result.status == "ok", f"{result.content}"
         return result
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, deadline: float = DEADLINE) -> Any:
         """The value of an expression that JSON can carry, without touching history or output."""
         expressions = {"v": f"__import__('json').dumps({expression}, default=str)"}
-        result = self.ok("", silent=True, store_history=False, user_expressions=expressions)
+        result = self.ok("", deadline, silent=True, store_history=False, user_expressions=expressions)
         value = result.content["user_expressions"]["v"]
         assert value["status"] == "ok", value
         return json.loads(eval(value["data"]["text/plain"], {"__builtins__": {}}))

@@ -22,6 +22,7 @@ from nursery import AS_ROOT, NEIGHBOUR, USER, Nursery, born_in_nursery, started_
 from raw import Client
 
 PORTRAIT = Path(__file__).with_name("self_portrait.py").read_text()
+PORTRAIT_SECONDS = 60.0  # it looks at everything, and imports much for that
 Options = dict[str, Any]
 
 # What may differ, and why. Nothing else may.
@@ -279,8 +280,8 @@ class Comparison:
         try:
             (born_in_nursery if warm else started_cold)(kernel)
             client = kernel.client()
-            client.ok(code, silent=True, store_history=False)
-            value = client.evaluate(expression)
+            client.ok(code, PORTRAIT_SECONDS, silent=True, store_history=False)
+            value = client.evaluate(expression, PORTRAIT_SECONDS)
             self.end(kernel, client)
         finally:
             kernel.close()
