@@ -16,7 +16,7 @@ from procs import family, time_until_gone
 from raw import Client, block
 
 Launch = Callable[..., Kernel]
-READY = "print('ready', flush=True)\n"
+READY = "print('ready', flush=True)"  # where an interrupt finds what it is for
 NOTE = "def note(text):\n    with open('notes', 'a') as file: print(text, file=file)\n"
 
 # What runs when the end is asked for, and the cell that leads there; each notes "done" at last.
@@ -36,11 +36,11 @@ UNFINISHED = {
     ),
     "finally": (
         "import time",
-        READY + "try: time.sleep(60)\nfinally: time.sleep(1.5); note('done')\n",
+        f"try: {READY}; time.sleep(60)\nfinally: time.sleep(1.5); note('done')\n",
     ),
     "finally of an await": (
         "import asyncio",
-        READY + "try: await asyncio.sleep(60)\nfinally: await asyncio.sleep(1.5); note('done')\n",
+        f"try: {READY}; await asyncio.sleep(60)\nfinally: await asyncio.sleep(1.5); note('done')\n",
     ),
 }
 ALL = pytest.mark.parametrize("name", UNFINISHED)
@@ -106,7 +106,7 @@ def test_shutdown_does_not_interrupt_what_a_manager_has_interrupted(launch: Laun
         kernel = launch()
         client = kernel.client()
         client.ok(NOTE + "import time")
-        client.begin(READY + "try: time.sleep(60)\nfinally: time.sleep(0.05); note('done')\n")
+        client.begin(f"try: {READY}; time.sleep(60)\nfinally: time.sleep(0.05); note('done')\n")
         kernel.interrupt()
         client.send("shutdown_request", {"restart": True}, channel="control")
         assert kernel.wait_exit() == 0

@@ -146,9 +146,12 @@ def test_h_interrupt_ends_asyncio_run(client: Client, shared_kernel: Kernel, int
 
 
 def test_h_interrupt_of_await_may_be_caught(client: Client, shared_kernel: Kernel) -> None:
-    code = (
-        "import asyncio\n" + READY + "try: await asyncio.sleep(60)\nexcept asyncio.CancelledError: print('caught')\n5"
-    )
+    code = f"""
+import asyncio
+try:
+    {READY}    await asyncio.sleep(60)
+except asyncio.CancelledError: print('caught')
+5"""
     cell = client.begin(code)
     shared_kernel.interrupt()
     result = client.collect(cell, begun=True)

@@ -6,7 +6,6 @@ A story is a list of cells that run one after the other in both kernels. Content
 """
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -240,11 +239,6 @@ def pair() -> Iterator[tuple[Client, Client]]:
 @pytest.mark.parametrize("story", STORIES)
 def test_like_ipykernel(pair: tuple[Client, Client], story: str) -> None:
     compare(pair, STORIES[story])
-
-
-if os.environ.get("PUPITRE_TEST_NURSERY"):
-    # Not as cold: IPython learns of numpy's floats when numpy is imported, and there it is imported already.
-    del STORIES_OF_NEW_KERNELS["%precision when floats were shown before numpy"]
 
 
 @pytest.mark.parametrize("story", STORIES_OF_NEW_KERNELS)
