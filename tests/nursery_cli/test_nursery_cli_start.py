@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import socket
 import stat
 import subprocess
@@ -16,7 +17,7 @@ import pupitre.cli
 import pytest
 from conftest import DEADLINE, ROOT, Cli
 from pupitre.nursery import cli as nursery_cli
-from pupitre.nursery import preflight, settings
+from pupitre.nursery import preflight, settings, trust
 from pupitre.nursery.settings import OPTIONS, TRICKS
 
 NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
@@ -264,7 +265,8 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
         executed.extend(["--socket", path])
         return os.fdopen(0, "rb", closefd=False)
 
-    def execv(_: str, words: list[str]) -> None:
+    def execve(_: str, words: list[str], environment: dict[str, str]) -> None:
+        assert not environment
         executed.extend(words)
         raise SystemExit(0)
 
@@ -274,7 +276,8 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(cli.folder)
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(nursery_cli, "isolate", lambda: None)
     monkeypatch.setattr(nursery_cli, "open_door", listen)
     try:
         status = pupitre.cli.main(["nursery", *arguments])
@@ -309,7 +312,7 @@ def test_system_needs_root(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_system(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "weak_spot", lambda _: None)
+    monkeypatch.setattr(trust, "weak_spot", lambda _: None)
     monkeypatch.setattr(nursery_cli, "prepare_home", lambda _: None)
     monkeypatch.setattr(settings, "SYSTEM_FILE", cli.config("min-uid = 500"))
     words = run_here(cli, monkeypatch, 0, "--system")
@@ -338,7 +341,7 @@ def test_system_runs_only_what_is_roots(
         looked_at.append(path)
         return f"{path} belongs to user 7" if path == names[weak] else None
 
-    monkeypatch.setattr(preflight, "weak_spot", weak_spot)
+    monkeypatch.setattr(trust, "weak_spot", weak_spot)
     with pytest.raises(SystemExit, match="2"):
         run_here(cli, monkeypatch, 0, "--system", "--config", str(file), "--import", "json")
     told = capsys.readouterr().err
@@ -346,16 +349,15 @@ def test_system_runs_only_what_is_roots(
 
 
 class Tree:
-    """What os.lstat and os.readlink say of paths that are not there."""
+    """What lstat and readlink say of paths that are not there."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **entries: tuple[int, int] | str) -> None:
         self.entries = {"/" + name.replace("_", "/"): entry for name, entry in entries.items()}
-        monkeypatch.setattr(os, "lstat", self.lstat)
-        monkeypatch.setattr(os, "readlink", lambda path: self.entries[path])
-        monkeypatch.setattr(os.path, "realpath", lambda path: path)
+        monkeypatch.setattr(posix, "lstat", self.lstat)
+        monkeypatch.setattr(posix, "readlink", lambda path: self.entries[path])
 
     def lstat(self, path: str) -> os.stat_result:
-        entry = self.entries.get(str(path), (0, 0o40755))
+        entry = self.entries.get(path, (0, 0o40755))
         mode = 0o120777 if isinstance(entry, str) else entry[1]
         uid = 0 if isinstance(entry, str) else entry[0]
         return os.stat_result((mode, 1, 1, 1, uid, 0 if mode & 0o1 else 60_000, 0, 0, 0, 0))
@@ -373,12 +375,12 @@ def test_weak_spots(monkeypatch: pytest.MonkeyPatch) -> None:
         relative="theirs/x",
         good="/ours/x",
     )
-    assert preflight.weak_spot("/ours/x") is None
-    assert preflight.weak_spot("/good/y") is None
-    assert preflight.weak_spot("/sticky/x") is None
-    assert preflight.weak_spot("/sticky") == "/sticky can be written by everybody"
-    assert preflight.weak_spot("/theirs/x/y") == "/theirs belongs to user 7"
-    assert preflight.weak_spot("/open/x") == "/open can be written by everybody"
-    assert preflight.weak_spot("/group/x") == "/group can be written by group 60000"
-    assert preflight.weak_spot("/link/y") == "/theirs belongs to user 7"
-    assert preflight.weak_spot("/relative") == "/theirs belongs to user 7"
+    assert trust.weak_spot("/ours/x") is None
+    assert trust.weak_spot("/good/y") is None
+    assert trust.weak_spot("/sticky/x") is None
+    assert trust.weak_spot("/sticky") == "/sticky can be written by everybody"
+    assert trust.weak_spot("/theirs/x/y") == "/theirs belongs to user 7"
+    assert trust.weak_spot("/open/x") == "/open can be written by everybody"
+    assert trust.weak_spot("/group/x") == "/group can be written by group 60000"
+    assert trust.weak_spot("/link/y") == "/theirs belongs to user 7"
+    assert trust.weak_spot("/relative") == "/theirs belongs to user 7"

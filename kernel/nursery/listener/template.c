@@ -28,7 +28,8 @@ become(const struct listener *l, int socket)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO && setpgid(0, 0) == 0 &&
 	    setrlimit(RLIMIT_NOFILE, &l->files) == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
 	    dup2(socket, TEMPLATE_SOCKET) >= 0 && close_range(TEMPLATE_SOCKET + 1, ~0u, 0) == 0 && chdir("/") == 0)
-		execl(l->options[OPTION_TEMPLATE], l->options[OPTION_TEMPLATE], l->options[OPTION_SETTINGS], NULL);
+		execl(l->options[OPTION_TEMPLATE], l->options[OPTION_TEMPLATE], l->options[OPTION_SETTINGS],
+		      l->system ? "guarded" : NULL, NULL);
 	_exit(127);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * pupitre-template SETTINGS, started by pupitre-nursery with descriptor 3 = the connection to it and no environment but HOME, an empty
- * private directory, PUPITRE_PYTHON, the interpreter, and PUPITRE_LOG_LEVEL. SETTINGS: see kernel/pupitre/nursery/template.py.
+ * pupitre-template SETTINGS [guarded], started by pupitre-nursery with descriptor 3 = the connection to it and no environment but HOME, an empty
+ * private directory, PUPITRE_PYTHON, the interpreter, and PUPITRE_LOG_LEVEL. SETTINGS: see kernel/pupitre/nursery/template.py. guarded: as
+ * root, for all users; guard.h.
  */
 #include "template.h"
 
@@ -19,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ends.h"
+#include "guard.h"
 #include "interrupt.h"
 #include "nursery/heap/heap.h"
 #include "start.h"
@@ -131,6 +133,8 @@ build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
 		PyObject *py_error = py_take_exception();
 		PyObject *py_text = py_error == NULL ? NULL : PyObject_Str(py_error);
 		copy_text(py_text, ret);
+		if (*guard_refusal() != '\0')
+			snprintf(ret, NURSERY_TEXT_SIZE, "%s", guard_refusal());
 		Py_XDECREF(py_text);
 		py_put_exception(py_error);
 		if (log_level_get() >= LOG_DEBUG)
@@ -170,14 +174,17 @@ main(int argc, char **argv)
 	struct nursery_report report = { .op = NURSERY_UNFIT };
 	const char *level = getenv("PUPITRE_LOG_LEVEL");
 	log_init("pupitre-template", level == NULL ? LOG_WARNING : log_level_named(level));
-	if (argc != 2 || fcntl(TEMPLATE_SOCKET, F_SETFD, FD_CLOEXEC) < 0) {
+	bool guarded = argc == 3 && strcmp(argv[2], "guarded") == 0;
+	if ((argc != 2 && !guarded) || fcntl(TEMPLATE_SOCKET, F_SETFD, FD_CLOEXEC) < 0) {
 		log_error("error=\"pupitre-nursery starts this program\"");
 		return EXIT_USAGE;
 	}
 	set_environment();
 	prctl(PR_SET_NAME, "pupitre-templat"); /* 15 characters is what there is room for */
-	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 || start_python(&e) < 0) {
-		snprintf(report.text, sizeof report.text, "%.200s", e.text);
+	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 ||
+	    (guarded && guard_install() < 0) || start_python(&e) < 0) {
+		snprintf(report.text, sizeof report.text, "%.200s",
+			 *guard_refusal() == '\0' ? e.text : guard_refusal());
 		template_report(&t, &report, -1);
 		return EXIT_FAILED;
 	}

@@ -63,22 +63,30 @@ def command_line(chosen: Settings, listener: str, template: str, imports: list[s
     return arguments
 
 
+def isolate() -> None:
+    """Begin anew where variables and packages in a home directory had a say in what this Python runs."""
+    if not sys.flags.isolated:
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "pupitre.cli", *sys.argv[1:]])
+
+
 def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[str], socket.socket]:
     """Everything before exec: the words of pupitre-nursery and its socket. Raises Wrong."""
     if options.system and os.geteuid() != 0:
         raise Wrong("--system needs root: without it you get a nursery of your own")
+    if options.system:
+        isolate()
     chosen = settings.resolve(given, options.system, options.config)
     listener = settings.find_libexec("pupitre-nursery", "PUPITRE_NURSERY_BIN")
     template = settings.find_libexec("pupitre-template", "PUPITRE_TEMPLATE_BIN", beside=listener)
     if chosen.rehearsal is not None:
         preflight.check_notebook(chosen.rehearsal)
-    if chosen.system:  # before anything of it runs
-        preflight.check_trust(chosen, (listener, template), preflight.Python((0, 0), "", [], {}))
-    python = preflight.probe(chosen.python, chosen.imports)
+    if chosen.system:
+        preflight.check_start(chosen, (listener, template))
+    python = preflight.probe(chosen.python, chosen.imports, careful=chosen.system)
+    if chosen.system:
+        preflight.check_python(python)
     preflight.check_version(chosen, python)
     imports = preflight.choose_imports(chosen, python)
-    if chosen.system:
-        preflight.check_trust(chosen, (listener, template), python)
     door = open_door(chosen.socket, chosen.system)
     prepare_home(chosen)
     return command_line(chosen, listener, template, imports), door
@@ -101,7 +109,7 @@ def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     arguments += ["--notify", str(systemd.fileno() if systemd else 0)]
     for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where a descriptor was closed
         stream.flush()
-    os.execv(arguments[0], arguments)
+    os.execve(arguments[0], arguments, {})
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import socket
 import stat
 import struct
 
+from pupitre.nursery import trust
 from pupitre.nursery.settings import SOCKET_PATH_MAX, Wrong
 
 BACKLOG = 4096
@@ -61,17 +62,37 @@ def remove_stale(name: str, path: str) -> None:
     os.unlink(name)
 
 
+def is_sticky(folder: str) -> bool:
+    """Whether nobody can replace what is somebody else's there."""
+    return os.path.isdir(folder) and bool(os.lstat(folder).st_mode & stat.S_ISVTX)
+
+
+def enter(folder: str, mode: int) -> None:
+    """Make a folder our current directory: one in which nobody but us and root can change anything, nor above it."""
+    owners, above = (0, os.geteuid()), os.path.dirname(folder)
+    spot = None
+    if not os.path.lexists(folder):
+        spot = trust.weak_spot(above, owners)
+        if spot is None or is_sticky(above):
+            make_folder(folder, mode)
+            spot = None
+    if spot is None:
+        os.chdir(folder)
+        found = os.stat(".")
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not os.path.samestat(found, os.stat(folder)):
+            spot = f"{folder} belongs to somebody else, or others may write in it"
+    spot = spot or trust.weak_spot(folder, owners)
+    if spot is not None:
+        raise Shut(f"{folder} will not do, because others could replace the socket in it: {spot}")
+
+
 def open_door(path: str, system: bool) -> socket.socket:
     """Listen, in a folder that nobody but us may change and where we stay. Raises Wrong."""
     folder, name = os.path.split(path)
     if not name or len(os.fsencode(name)) > SOCKET_PATH_MAX:
         raise Shut(f"{path}: not the path of a socket")
-    make_folder(folder, 0o755 if system else 0o700)
     try:
-        os.chdir(folder)
-        found = os.stat(".")
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise Shut(f"{folder} belongs to another user, or others may write in it and replace the socket")
+        enter(folder, 0o755 if system else 0o700)
         remove_stale(name, path)
         door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         umask = os.umask(0o111 if system else 0o177)

@@ -5,21 +5,42 @@ is about to run them for the whole machine, whether only root can change them.
 
 from __future__ import annotations
 
-import grp
+import glob
+import inspect
 import json
 import os
-import stat
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from pupitre.nursery import trust
 from pupitre.nursery.settings import Settings, Wrong
 
 DEADLINE = 30.0  # seconds for an interpreter to say what it has
-SYSTEM_GROUPS_END = 1000  # groups below are the system's; an empty one of these gives nobody anything
+HOME = re.compile(r"^\s*home\s*=\s*(/.*?)\s*$", re.MULTILINE)  # in pyvenv.cfg
+BESIDE = ("pybuilddir.txt", "*._pth")
+LIBRARY = (
+    "lib*/libpython*",
+    "lib*/python*",
+    *(f"lib*/python[0-9].*/{end}" for end in ("*.py", "__pycache__/*", "encodings/*", "encodings/__pycache__/*")),
+)
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+
+# Of an interpreter that has not run its site module yet: it does now, and opens only what is root's alone.
+CAREFUL = """
+import sys
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        check(arguments[0] if isinstance(arguments[0], str) else arguments[0].decode("utf-8", "surrogateescape"))
+    elif event == "import" and isinstance(arguments[1], str):
+        check(arguments[1])
+sys.addaudithook(watch)
+import site
+site.main()
+"""
 
 # Finds each module without running it, nor the packages it is in; `null` where there is none.
 PROBE = """
@@ -42,6 +63,7 @@ print(json.dumps({
     "implementation": sys.implementation.name,
     "path": sys.path,
     "modules": {name: find(name) for name in sys.argv[1:]},
+    "refused": globals().get("refused", ""),
 }))
 """
 
@@ -55,11 +77,15 @@ class Python(NamedTuple):
     modules: dict[str, str | None]  # where each is: a folder, a file, "built-in"; None: it is not installed
 
 
-def probe(program: str, modules: Iterable[str]) -> Python:
-    """Ask an interpreter, isolated as the template is from environment and user site. Raises Wrong."""
+def probe(program: str, modules: Iterable[str], careful: bool = False) -> Python:
+    """Ask an interpreter, isolated as the template is from environment and user site. Raises Wrong.
+
+    `careful`: it reads no file, from its site module on, that somebody else than root can change.
+    """
+    options = ["-I", "-S", "-c", inspect.getsource(trust) + CAREFUL + PROBE] if careful else ["-I", "-c", PROBE]
     try:
         done = subprocess.run(
-            [program, "-I", "-c", PROBE, *modules],
+            [program, *options, *modules],
             env=ENVIRONMENT,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -67,6 +93,8 @@ def probe(program: str, modules: Iterable[str]) -> Python:
             timeout=DEADLINE,
         )
         answer = json.loads(done.stdout)
+        if answer["refused"]:
+            raise Wrong(f"--system: {answer['refused']}")
         return Python(tuple(answer["version"]), answer["implementation"], answer["path"], answer["modules"])
     except subprocess.TimeoutExpired:
         raise Wrong(f"{program} did not answer within {DEADLINE:.0f} s") from None
@@ -105,49 +133,55 @@ def check_notebook(path: str) -> None:
         raise Wrong(f"the rehearsal {path} is not a notebook (nbformat 4)")
 
 
-def group_can(gid: int) -> bool:
-    """Whether a group may have anybody in it but root."""
-    if gid == 0:
-        return False
-    try:
-        return gid >= SYSTEM_GROUPS_END or bool(grp.getgrgid(gid).gr_mem)
-    except KeyError:
-        return True
+def startup_files(program: str) -> list[str]:
+    """What an interpreter reads before it can be asked to be careful: beside it, where links and pyvenv.cfg lead, and
+    in the library of each folder above, which is where CPython's getpath.py looks. Those that are there.
+    """
+    folders, found = [], [program]
+    for place in (program, os.path.realpath(program)):
+        folder = os.path.dirname(place)
+        for file in (os.path.join(folder, "pyvenv.cfg"), os.path.join(os.path.dirname(folder), "pyvenv.cfg")):
+            if os.path.exists(file):
+                found.append(file)
+                folders += re.findall(
+                    r"^\s*home\s*=\s*(/.*?)\s*$", Path(file).read_text(errors="replace"), re.MULTILINE
+                )
+        folders.append(folder)
+    for folder in dict.fromkeys(folders):
+        found += [name for end in BESIDE for name in glob.glob(os.path.join(glob.escape(folder), end))]
+        for above in (folder, *map(str, Path(folder).parents)):
+            found += [name for end in LIBRARY for name in glob.glob(os.path.join(glob.escape(above), end))]
+    return list(dict.fromkeys(found))
 
 
-def weak_spot(path: str) -> str | None:
-    """The component of an absolute path that somebody else than root can change, with the reason; None without one."""
-    waiting, seen = [path], set()
-    while waiting:
-        whole = os.path.normpath(waiting.pop())
-        for part in (whole, *map(str, Path(whole).parents)):
-            if part in seen:
-                continue
-            seen.add(part)
-            try:
-                status = os.lstat(part)
-            except OSError:
-                continue  # what is not there cannot be run, and its parent is looked at
-            mode = status.st_mode
-            if status.st_uid != 0:
-                return f"{part} belongs to user {status.st_uid}"
-            if stat.S_ISLNK(mode):
-                waiting.append(os.path.join(os.path.dirname(part), os.readlink(part)))
-                waiting.append(os.path.realpath(whole))
-                continue
-            kept = part != whole and mode & stat.S_ISVTX  # nobody can replace root's entry in a sticky directory
-            if mode & stat.S_IWOTH and not kept:
-                return f"{part} can be written by everybody"
-            if mode & stat.S_IWGRP and not kept and group_can(status.st_gid):
-                return f"{part} can be written by group {status.st_gid}"
-    return None
+def libraries(program: str) -> list[str]:
+    """The shared libraries of a program as the loader finds them, which it says without running any. Raises Wrong."""
+    with open(program, "rb") as file:
+        if file.read(4) != b"\x7fELF":
+            raise Wrong(f"{program} is a script, and what it runs cannot be known: name the interpreter itself")
+    loader = re.search(r"/\S*/ld-\S+", Path("/proc/self/maps").read_text())
+    if loader is None:  # no system where programs share libraries
+        return []
+    done = subprocess.run([loader[0], "--list", program], env=ENVIRONMENT, capture_output=True, timeout=DEADLINE)
+    return re.findall(r"(/\S+) \(0x", done.stdout.decode("utf-8", "replace"))
 
 
-def check_trust(settings: Settings, programs: Iterable[str], python: Python) -> None:
+def must_be_roots(paths: Iterable[str]) -> None:
     """Raises Wrong where something that root would run or believe is not root's alone."""
-    paths = [*programs, settings.python, *python.path, *(path for path in python.modules.values() if path)]
-    paths += [str(path) for path in (settings.rehearsal, settings.file) if path is not None]
     for path in paths:
-        spot = weak_spot(path) if path.startswith("/") else None
+        spot = trust.weak_spot(path) if path.startswith("/") else None
         if spot is not None:
             raise Wrong(f"--system would run as root what others can change: {spot}")
+
+
+def check_start(settings: Settings, programs: Iterable[str]) -> None:
+    """With --system, before anything of it runs. Raises Wrong."""
+    must_be_roots(programs)
+    must_be_roots(str(path) for path in (settings.rehearsal, settings.file) if path is not None)
+    must_be_roots(startup_files(settings.python))
+    must_be_roots(libraries(settings.python))
+
+
+def check_python(python: Python) -> None:
+    """With --system, what the interpreter says of itself. Raises Wrong."""
+    must_be_roots([*python.path, *(path for path in python.modules.values() if path)])

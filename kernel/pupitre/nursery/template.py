@@ -22,7 +22,7 @@ from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import asked, belongings, bytecode, chance, fresh, probe, rehearsal, selftest, trial
+from . import asked, belongings, bytecode, chance, fresh, probe, rehearsal, selftest, stage, trial
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -62,6 +62,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     if tricks.get("thp_off", True):
         _nursery.thp_off()
     sys.stdout, sys.stderr = OutStream(1), OutStream(2)
+    stage.enter()
     app = engine.build({}, None)
     door.call_user(0, 0, app.run_startup_code)
     belongings.watch()
@@ -70,6 +71,7 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
+    stage.leave()
     belongings.settle()
     fresh.forget_warnings()
     fresh.remember_imports()
@@ -91,6 +93,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
         with suppress(probe.Failed):
             if _did(_nursery.expect_copies(probe.ask(partial(_list_copies, app)))):
                 done.append("prefault")
+    if refused := stage.dismiss_guard():
+        raise Unfit(refused)
     return _fingerprint(left_out, settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
 
 

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a template stands on while it is built: a folder for what packages and the rehearsal write, and, for root, the
+guard (trust.py), which C has put into sys.modules before the first import.
+"""
+
+import os
+import shutil
+import sys
+
+_GUARD = "_pupitre_guard"
+
+
+def enter() -> None:
+    """Work in a folder of our own; as root, make sure that what configures IPython for the machine is root's alone."""
+    place = os.path.join(os.path.expanduser("~"), "scratch")
+    shutil.rmtree(place, ignore_errors=True)  # of a template that failed
+    os.mkdir(place, 0o700)
+    os.chdir(place)
+    if _GUARD in sys.modules:
+        from IPython.core.application import ENV_CONFIG_DIRS, SYSTEM_CONFIG_DIRS
+
+        for folder in (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS):
+            for above, _, names in os.walk(folder):
+                for name in (".", *names):
+                    sys.modules[_GUARD].check(os.path.join(above, name))
+
+
+def leave() -> None:
+    """The rehearsal is over: what it wrote goes."""
+    os.chdir("/")
+    shutil.rmtree(os.path.join(os.path.expanduser("~"), "scratch"), ignore_errors=True)
+
+
+def dismiss_guard() -> str:
+    """What it has refused, one sentence, or ""."""
+    guard = sys.modules.pop(_GUARD, None)
+    return str(guard.end()) if guard is not None else ""
