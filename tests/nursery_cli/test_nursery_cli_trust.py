@@ -31,7 +31,11 @@ def marker(tmp_path: Path) -> Path:
 def python(tmp_path: Path) -> Path:
     """The interpreter of a virtual environment that is root's; Pupitre is not in it, as it need not be."""
     place = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
+    (place / "bin").mkdir(parents=True)
+    real = os.path.realpath(sys.executable)
+    (place / "bin" / "python3").symlink_to(real)
+    (place / "pyvenv.cfg").write_text(f"home = {os.path.dirname(real)}\ninclude-system-site-packages = false\n")
+    (place / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages").mkdir(parents=True)
     return place / "bin" / "python3"
 
 

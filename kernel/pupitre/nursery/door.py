@@ -80,7 +80,7 @@ def enter(folder: str, mode: int) -> None:
         os.chdir(folder)
         found = os.stat(".")
         if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not os.path.samestat(found, os.stat(folder)):
-            spot = f"{folder} belongs to somebody else, or others may write in it"
+            spot = f"{folder} belongs to another user, or others may write in it"
     spot = spot or trust.weak_spot(folder, owners)
     if spot is not None:
         raise Shut(f"{folder} will not do, because others could replace the socket in it: {spot}")

@@ -154,7 +154,7 @@ def begin() -> None:
         check(path)
     check(posix.environ[b"HOME"].decode())
     _load = _imp.create_dynamic
-    _imp.create_dynamic = load  # type: ignore[assignment]
+    _imp.create_dynamic = load
 
 
 def load(spec: "Any", *rest: "Any") -> "Any":
