@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The packages are in an environment on top of .venv, which scripts/setup makes of requirements.txt."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launch import Kernel
+from nursery import Begin, Nursery, Start, born_in_nursery
+
+DEADLINE = 240.0  # seconds until so much is imported and rehearsed
+PYTHON = Path(sys.prefix) / "courses/bin/python3"
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="pp-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def begin(directory: Path) -> Iterator[Begin]:
+    """begin(*options): a nursery of these packages, which ends with the test."""
+    running: list[Nursery] = []
+
+    def start(*options: str) -> Nursery:
+        running.append(Nursery(directory / "n", "--python", str(PYTHON), *options, ready=False))
+        running[-1].wait_said(b"ready\n", DEADLINE)
+        return running[-1]
+
+    yield start
+    for nursery in running:
+        nursery.close()
+
+
+@pytest.fixture
+def start(directory: Path) -> Iterator[Start]:
+    """start(nursery): a kernel that it must fork; start(None): one that is cold."""
+    kernels: list[Kernel] = []
+
+    def begin(nursery: Nursery | None) -> Kernel:
+        home = directory / f"k{len(kernels)}"
+        home.mkdir()
+        env = {"HOME": str(home), "PUPITRE_PYTHON": str(PYTHON)}
+        kernel = Kernel(home, env=env | {"PUPITRE_NURSERY": str(nursery.socket) if nursery else "off"})
+        kernels.append(kernel)
+        if nursery is not None:
+            born_in_nursery(kernel)
+        return kernel
+
+    yield begin
+    for kernel in kernels:
+        kernel.close()
