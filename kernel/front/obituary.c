@@ -59,10 +59,15 @@ describe_signal(struct front *f, int number, struct cause *ret)
 {
 	const struct state *state = &f->worker.shared->state;
 	if (number == SIGKILL && oom_happened(f->oom, oom_read())) {
-		*ret = (struct cause){
-			"out of memory: the limit of this server was reached",
-			"Work on less data at a time, delete what is not needed, or ask for a larger limit."
-		};
+		if (oom_is_limited())
+			*ret = (struct cause){
+				"out of memory: the limit of this server was reached",
+				"Work on less data at a time, delete what is not needed, or ask for a larger limit."
+			};
+		else
+			*ret = (struct cause){ "the machine ran out of memory",
+					       "Work on less data at a time, and delete what is not needed. Others use "
+					       "this machine, too." };
 		return;
 	}
 	if (number == SIGKILL && f->cut_off) {

@@ -15,4 +15,7 @@ struct oom_count {
 struct oom_count oom_read(void);
 bool oom_happened(struct oom_count before, struct oom_count after);
 
+/* Whether that cgroup, or one around it, has a limit of memory. Without one it was the machine that ran out. */
+bool oom_is_limited(void);
+
 #endif

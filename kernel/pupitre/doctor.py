@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pupitre import install, interpreter, version
+from pupitre import cgroups, install, interpreter, version
 from pupitre.nursery import status as nursery_status
 from pupitre.nursery.messages import Op, Status, TemplateState
 
@@ -220,42 +220,40 @@ def check_folders() -> Findings:
         yield note(f"{tempfile.gettempdir()} cannot be written: %%bash and many libraries need it")
 
 
-def cgroup_limit(name: str) -> int | None:
-    """The tightest limit of that name on the way up from this process's cgroup (version 2); None without one."""
-    try:
-        line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        return None
-    root = Path("/sys/fs/cgroup")
-    folder = root / line[3:].strip("/")
-    limits = []
-    for level in (folder, *folder.parents):
-        try:
-            limits.append(int((level / name).read_text()))
-        except (OSError, ValueError):  # absent, or "max"
-            pass
-        if level == root:
-            break
-    return min(limits, default=None)
+def limits_of(controller: str) -> Iterator[tuple[float, str]]:
+    """The limits of one kind that hold for this process: bytes, tasks or processors, and what makes it."""
+    if found := cgroups.tightest(controller):
+        yield found[0], f"for all processes of the cgroup together (cgroup version {found[1]})"
+    rlimits = {
+        "memory": ((resource.RLIMIT_DATA, "d"), (resource.RLIMIT_AS, "v")),
+        "pids": ((resource.RLIMIT_NPROC, "u"),),
+    }
+    for which, letter in rlimits.get(controller, ()):
+        limit = resource.getrlimit(which)[0]
+        if limit != resource.RLIM_INFINITY and not (controller == "pids" and os.geteuid() == 0):  # root has none
+            yield limit, f"for {'this user' if controller == 'pids' else 'each process'} (rlimit, ulimit -{letter})"
 
 
 def check_limits() -> Findings:
-    """What the kernel of the machine allows a process of this user."""
+    """What the kernel of the machine allows a process of this user, and by what."""
+    for controller, what in cgroups.CONTROLLERS.items():
+        limits = list(limits_of(controller))
+        said = [f"{limit / 2**20:.0f} MB" if controller == "memory" else f"{limit:g}" for limit, _ in limits]
+        text = "; ".join(f"{amount} {by}" for amount, (_, by) in zip(said, limits, strict=True))
+        yield fine(f"{what}: {text or 'no limit'}")
     space = resource.getrlimit(resource.RLIMIT_AS)[0]
     if space != resource.RLIM_INFINITY:
         level = wrong if space < MEMORY_NEEDED else note
         yield level(f"address space is limited to {space >> 20} MB (ulimit -v): beyond it a cell gets MemoryError")
-    memory = cgroup_limit("memory.max")
-    if memory is not None:
-        level = wrong if memory < MEMORY_RESIDENT else note
-        yield level(f"memory is limited to {memory >> 20} MB by the cgroup, for all processes in it together")
+    memory, tasks = cgroups.tightest("memory"), cgroups.tightest("pids")
+    if memory and memory[0] < MEMORY_RESIDENT:
+        yield wrong(f"{memory[0] / 2**20:.0f} MB of memory are too few: a kernel needs {MEMORY_RESIDENT >> 20} MB")
+    if tasks and tasks[0] < 16:
+        yield wrong(f"only {tasks[0]:g} processes and threads are allowed by the cgroup: one kernel is two processes")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files != resource.RLIM_INFINITY and files < 128:
         yield wrong(f"only {files} open files are allowed (ulimit -n): a kernel with libraries needs 128")
-    tasks = cgroup_limit("pids.max")
-    if tasks is not None and tasks < 16:
-        yield wrong(f"only {tasks} processes and threads are allowed by the cgroup: one kernel is two processes")
-    yield fine(f"{files} open files, {'no' if memory is None else f'{memory >> 20} MB'} memory limit of the cgroup")
+    yield fine(f"{files} open files")
 
 
 def check_nursery() -> Findings:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from launch import Kernel, command, connection_content, environment
 from procs import Process, family, time_until_gone
+from pupitre.cgroups import tightest
 from raw import Client, Connection, Result, block
 
 Launch = Callable[..., Kernel]
@@ -203,8 +204,30 @@ if CGROUP is not None:  # as root, or where the user's own cgroup was delegated
             "blocks = []\nwhile True: blocks.append(bytearray(b'x' * (16 << 20)))", deadline=60
         )
         assert result.status == "error"
-        assert "out of memory" in notice(result)
+        assert "out of memory: the limit of this server" in notice(result)
         kernel.wait_exit()
+
+    def test_life_out_of_memory_without_a_limit(launch: Launch) -> None:
+        """Where no cgroup around the kernel has a limit, it is the machine that ran out: the text blames no other."""
+        names = ("memory.max", "memory.limit_in_bytes")
+        limit = next(file for name in names if (file := CGROUP / name).exists())
+        kernel = launch(prefix=["sh", "-c", f'echo $$ >{CGROUP}/cgroup.procs; exec "$@"', "sh"])
+        client = kernel.client()
+        cell = client.begin(READY + "blocks = []\nwhile True: blocks.append(bytearray(b'x' * (16 << 20)))")
+        worker = kernel.worker
+        os.kill(kernel.pid, signal.SIGSTOP)  # until there is no limit any more
+        try:
+            assert worker.gone(60)
+            had = limit.read_text()
+            limit.write_text("max" if limit.name == "memory.max" else "-1")
+        finally:
+            os.kill(kernel.pid, signal.SIGCONT)
+        try:
+            expected = "the limit of this server" if tightest("memory") else "the machine ran out of memory"
+            assert expected in notice(client.collect(cell, begun=True))
+            kernel.wait_exit()
+        finally:
+            limit.write_text(had)
 
 
 def test_life_exec_by_the_user(fresh: Client, kernel: Kernel) -> None:

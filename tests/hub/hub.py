@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,10 @@ class Log:
         return "\n".join(self.lines[-60:])
 
 
-def start(command: list[str], environment: dict[str, str], cwd: Path) -> tuple[subprocess.Popen[str], Log]:
-    """A process with a group of its own; everything it says goes to the log."""
+def start(
+    command: list[str], environment: dict[str, str], cwd: Path, enter: Callable[[], None] | None = None
+) -> tuple[subprocess.Popen[str], Log]:
+    """A process with a group of its own; everything it says goes to the log. `enter` is called in it first."""
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -89,6 +92,7 @@ def start(command: list[str], environment: dict[str, str], cwd: Path) -> tuple[s
         text=True,
         errors="replace",
         start_new_session=True,
+        preexec_fn=enter,
     )
     return process, Log(process.stdout)
 
@@ -123,9 +127,19 @@ def free_ports(count: int) -> list[int]:
 
 
 class Hub:
-    """`python` is of the environment in which the Hub and all servers run; `environment` is what servers get on top."""
+    """`python` is of the environment in which the Hub and all servers run; `environment` is what servers get on top.
 
-    def __init__(self, python: Path, state: Path, environment: dict[str, str]) -> None:
+    `more` is appended to its configuration, `before` the words that its command begins with, `enter` as for `start`."""
+
+    def __init__(
+        self,
+        python: Path,
+        state: Path,
+        environment: dict[str, str],
+        more: str = "",
+        before: tuple[str, ...] = (),
+        enter: Callable[[], None] | None = None,
+    ) -> None:
         port, hub_port, proxy_port = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         self.token = uuid.uuid4().hex
@@ -141,9 +155,11 @@ class Hub:
                 environment=environment,
                 deadline=DEADLINE,
             )
+            + more
         )
         own = {"PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(state)}
-        self.process, self.log = start([str(python), "-m", "jupyterhub", "-f", str(config)], own, state)
+        command = [*before, str(python), "-m", "jupyterhub", "-f", str(config)]
+        self.process, self.log = start(command, own, state, enter)
         try:
             self.log.wait("JupyterHub is now running at")
         except BaseException:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pupitre import doctor, install, version
+from pupitre import cgroups, doctor, install, version
 from pupitre.nursery import chart, messages, settings, status, weigh
 from pupitre.nursery.classroom import STAGES, Step, steps_of, write_csv
 from pupitre.nursery.fit import Machine, Report
@@ -37,9 +37,9 @@ TASKS_SHARE = 0.9  # of kernel.pid_max
 def look_at_machine(reserve: float | None) -> Machine:
     """What is free now, in this cgroup too. Raises Trouble."""
     total, free = weigh.meminfo("MemTotal"), weigh.available()
-    limit = doctor.cgroup_limit("memory.max")
+    limit = cgroups.tightest("memory")
     if limit is not None:
-        total, free = min(total, limit / 2**20), min(free, limit / 2**20)
+        total, free = min(total, limit[0] / 2**20), min(free, limit[0] / 2**20)
     if reserve is None:
         reserve = max(RESERVE_LEAST, RESERVE_SHARE * total)
     running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
