@@ -10,17 +10,20 @@ from pathlib import Path
 from accounts import Account
 from hub import Hub, Kernel, Student, start, stop
 
+READY_SECONDS = 180.0  # imports and rehearsal on a busy machine
+
 
 class Nursery:
     """`pupitre nursery --system`, as root, from when it can fork."""
 
-    def __init__(self, python: Path, place: Path) -> None:
+    def __init__(self, python: Path, place: Path, *options: str) -> None:
         self.socket = place / "nursery.sock"
         command = [str(python), str(python.parent / "pupitre"), "nursery", "--system", "--socket", str(self.socket)]
+        command += options
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
         self.process, self.log = start(command, environment, place)
         try:
-            self.log.wait("ready")
+            self.log.wait("ready", READY_SECONDS)
         except BaseException:
             stop(self.process)
             raise

@@ -13,23 +13,24 @@ from pupitre.cgroups import CONTROLLERS, Group, group_of
 from pupitre.hub import make_parent, settings
 
 LIMITS = {"memory": 4 << 30, "pids": 900, "cpu": None}  # of the Hub, its servers and all kernels together
+WEIGHT = (("cpu.shares", "20480"), ("cpu.weight", "2000"))  # on a busy machine they count as many processes, not as one
 MOST_TASKS = 600  # of one user, by RLIMIT_NPROC, which root does not feel
 
 
 class Fence:
     """A cgroup of each controller, with LIMITS, as a unit of systemd's would have it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.groups: dict[str, Group] = {}
         for controller in CONTROLLERS:
             group = group_of(controller)
             assert group, f"this machine has no controller {controller}"
             parent = make_parent(group)
-            own = parent._replace(folder=parent.folder / "pupitre-test.service")
+            own = parent._replace(folder=parent.folder / f"{name}.service")
             own.folder.mkdir(exist_ok=True)
-            for name, text in settings(own, LIMITS[controller]):
-                if (own.folder / name).exists():
-                    (own.folder / name).write_text(text)
+            for file, text in [*settings(own, LIMITS[controller]), *WEIGHT]:
+                if (own.folder / file).exists():
+                    (own.folder / file).write_text(text)
             self.groups[controller] = own
 
     def enter(self) -> None:
@@ -55,8 +56,8 @@ class Fence:
 
 
 @contextmanager
-def fence() -> Iterator[Fence]:
-    made = Fence()
+def fence(name: str) -> Iterator[Fence]:
+    made = Fence(name)
     try:
         yield made
     finally:

@@ -29,7 +29,9 @@ c.JupyterHub.hub_ip = "127.0.0.1"
 c.JupyterHub.hub_port = {hub_port}
 c.JupyterHub.db_url = "sqlite:///:memory:"
 c.JupyterHub.cookie_secret_file = "{state}/cookie_secret"
-c.ConfigurableHTTPProxy.command = ["{python}", "{python.parent}/configurable-http-proxy"]
+c.ConfigurableHTTPProxy.command = [
+    "{python}", "{python.parent}/configurable-http-proxy", "--timeout={milliseconds}", "--proxy-timeout={milliseconds}"
+]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
 c.ConfigurableHTTPProxy.pid_file = "{state}/proxy.pid"
 c.JupyterHub.authenticator_class = "dummy"
@@ -154,6 +156,7 @@ class Hub:
                 token=self.token,
                 environment=environment,
                 deadline=DEADLINE,
+                milliseconds=int(DEADLINE * 1000),
             )
             + more
         )
