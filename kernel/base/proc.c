@@ -4,8 +4,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -136,4 +141,26 @@ proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[], int
 		count++;
 	}
 	return count;
+}
+
+int
+proc_open_cgroup(const struct proc_cgroup *line)
+{
+	static const struct open_how how = {
+		.flags = O_WRONLY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	char path[PROC_CGROUP_MAX + sizeof "/cgroup.procs"], name[PROC_CGROUP_MAX];
+	struct statfs fs;
+	snprintf(path, sizeof path, "%.*s/cgroup.procs", line->path_size, line->path);
+	snprintf(name, sizeof name, "%.*s", line->controllers_size, line->controllers);
+	const char *dir = strncmp(name, "name=", 5) == 0 ? name + 5 : name;
+	FD_AUTO base = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*dir == '\0') /* version 2, alone or beside version 1 */
+		dir = fstatfs(base, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC ? "." : "unified";
+	FD_AUTO root = openat(base, dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = (int)syscall(SYS_openat2, root, path + strspn(path, "/"), &how, sizeof how);
+	if (fd >= 0 && (fstatfs(fd, &fs) < 0 || (fs.f_type != CGROUP2_SUPER_MAGIC && fs.f_type != CGROUP_SUPER_MAGIC)))
+		fd_close(&fd);
+	return fd;
 }

@@ -41,4 +41,7 @@ struct proc_cgroup {
 /* The lines of `theirs` that `ours` does not have. Their number, or -1: not what the kernel writes, or more than `maximum`. */
 int proc_cgroups(const char *ours, const char *theirs, struct proc_cgroup ret[], int maximum);
 
+/* cgroup.procs of that line's cgroup, open for writing, found beneath /sys/fs/cgroup without following links. Owned; -1: it cannot be. */
+int proc_open_cgroup(const struct proc_cgroup *line);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * One datagram of messages.h with its descriptors: sent, received, and compared with what messages.h says. Nothing here waits, whatever
- * the peer does, as long as the descriptors are what datagram_check_fds wants or datagram_hurry was said. Fuzzed by tests/fuzz/nursery.c.
+ * the peer does, as long as datagram_hurry was said where a stranger's descriptors are closed. Fuzzed by tests/fuzz/nursery.c.
  */
 #ifndef PUPITRE_NURSERY_DATAGRAM_H
 #define PUPITRE_NURSERY_DATAGRAM_H

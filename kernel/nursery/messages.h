@@ -37,7 +37,7 @@ enum nursery_op {
 	NURSERY_DONE = 20,
 	/* from a template */
 	NURSERY_READY = 32,  /* it can fork */
-	NURSERY_UNFIT = 33,  /* it will never fork: text says why; it ends */
+	NURSERY_UNFIT = 33,  /* it will never fork: text says why, status is 0 when another may; it ends */
 	NURSERY_FAILED = 34, /* it did not fork this time: reason */
 	/* to a template */
 	NURSERY_FORK = 48,
@@ -91,7 +91,7 @@ struct nursery_interpreter {
 /* Fill *ret for the path of an interpreter. 0, or -1 with errno. reasons.c */
 int nursery_interpreter_of(const char *path, struct nursery_interpreter *ret);
 
-/* The descriptors that come with START and go on with FORK, in this order. */
+/* The descriptors that come with START, in this order. */
 enum nursery_fd {
 	NURSERY_FD_OUT,      /* becomes 1 */
 	NURSERY_FD_ERR,      /* becomes 2 */
@@ -104,6 +104,12 @@ enum nursery_fd {
 	NURSERY_FD_PAYLOAD, /* sealed memfd, struct nursery_payload; only the worker reads it, after it dropped privileges */
 	NURSERY_FD_CWD, /* the caller's working directory, O_PATH */
 	NURSERY_FD_COUNT
+};
+
+/* The descriptors that come with FORK, before those of cgroups. */
+enum nursery_order_fd {
+	NURSERY_ORDER_HAND, /* a socket with one datagram, of one byte: the caller's ten descriptors. Who takes them closes it last */
+	NURSERY_ORDER_FDS
 };
 
 #define NURSERY_BUILD_SIZE 32
@@ -161,7 +167,7 @@ struct nursery_placement {
 	uint64_t cpus[NURSERY_CPUS / 64];
 	uint64_t
 		cap_bounding; /* CapBnd of the caller's /proc/PID/status; its other capability sets must be empty unless it is root's */
-	uint32_t cgroup_count;  /* descriptors of cgroup.procs files, open for writing, after the NURSERY_FD_COUNT */
+	uint32_t cgroup_count;  /* descriptors of cgroup.procs files, open for writing, after the NURSERY_ORDER_FDS */
 	uint32_t keep_identity; /* per-user mode: uid, gid and groups are ours already; change nothing of them */
 };
 

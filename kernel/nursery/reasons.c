@@ -23,7 +23,8 @@ static const char *const texts[NURSERY_REASON_COUNT] = {
 	[NURSERY_OTHER_NAMESPACE] = "the kernel runs in other namespaces (a container) than the nursery",
 	[NURSERY_OTHER_LABEL] = "the kernel has another security label than the nursery",
 	[NURSERY_SECCOMP] = "the kernel is under a seccomp filter that the nursery is not under",
-	[NURSERY_NO_NEW_PRIVS] = "no_new_privs of the kernel and of the nursery differ",
+	[NURSERY_NO_NEW_PRIVS] =
+		"no_new_privs of the kernel and of the nursery differ, or both have it and serve-confined is off",
 	[NURSERY_OTHER_ROOT] = "the kernel has another root directory than the nursery",
 	[NURSERY_GROUPS] = "the user is in more groups than a request can carry",
 	[NURSERY_CGROUP] = "the kernel's cgroup cannot be joined",

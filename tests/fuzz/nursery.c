@@ -70,21 +70,18 @@ static void
 try_policy(const uint8_t *data, size_t size)
 {
 	struct policy p = { .max_total = data[0] % 8, .max_per_user = data[0] / 8 % 4, .burst = data[0] / 32 };
-	uint32_t waiting[8] = { 0 }, kernels[8] = { 0 }, all_waiting = 0, all_kernels = 0;
+	uint32_t waiting[8] = { 0 }, kernels[8] = { 0 }, all_kernels = 0;
 	long long now = 0;
 	for (size_t i = 1; i < size; i++) {
 		uint32_t uid = data[i] % 8;
 		struct policy_user *u = policy_user(&p, uid, now);
 		require(u != NULL);
 		switch (data[i] / 8 % 6) {
-		case 0:
-			if (policy_enter(&p, u, now) == 0)
-				all_waiting += ++waiting[uid] > 0;
-			break;
+		case 0: require((policy_enter(u) == 0) == (++waiting[uid] <= POLICY_WAITING_MAX)); break;
 		case 1:
 			if (waiting[uid] > 0)
-				policy_leave(&p, u);
-			all_waiting -= waiting[uid] > 0 ? waiting[uid]-- > 0 : 0;
+				policy_leave(u);
+			waiting[uid] -= waiting[uid] > 0;
 			break;
 		case 2:
 			if (policy_admit(&p, u, now) == NURSERY_OK)
@@ -95,10 +92,9 @@ try_policy(const uint8_t *data, size_t size)
 				policy_release(&p, u);
 			all_kernels -= kernels[uid] > 0 ? kernels[uid]-- > 0 : 0;
 			break;
-		case 4: now += data[i] * 10; break;
-		default: policy_ban(u, now); break;
+		default: now += data[i] * 10; break;
 		}
-		require(waiting[uid] <= POLICY_WAITING_MAX && p.waiting == all_waiting && p.kernels == all_kernels);
+		require(p.kernels == all_kernels);
 		require(p.max_total == 0 || p.kernels <= p.max_total);
 		require(p.max_per_user == 0 || kernels[uid] <= p.max_per_user);
 		u = policy_user(&p, uid, now);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`python deaf_fuse.py FOLDER`, as root: a file system with one file, whose closing nobody ever confirms.
 
-FOLDER/file may be opened by everybody. When it is closed FOLDER.closed appears, and whoever closed it waits, deaf to
-SIGKILL, until this process ends.
+FOLDER/file may be opened by everybody. When it is closed FOLDER.closed gets one byte more, and whoever closed it waits,
+deaf to SIGKILL, until this process ends.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def serve(device: int, folder: str) -> None:
         if operation in (FORGET, BATCH_FORGET):
             continue
         if operation == FLUSH:
-            open(folder + ".closed", "w").close()
+            with open(folder + ".closed", "a") as file:
+                file.write("x")
             continue
         try:
             body, error = answer(operation, node) or b"", 0

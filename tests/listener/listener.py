@@ -37,7 +37,16 @@ from pupitre.nursery.door import open_door
 PYTHON = "/usr/bin/python3"
 TEMPLATE = Path(__file__).with_name("template.py")
 # What `pupitre nursery` always says, here without limits.
-USUAL = {"log-level": "info", "min-uid": "1000", "max-total": "0", "max-per-user": "0", "burst": "0", "notify": "0"}
+USUAL = {
+    "log-level": "info",
+    "min-uid": "1000",
+    "max-uid": "60000",
+    "max-per-user": "0",
+    "max-total": "0",
+    "burst": "0",
+    "serve-confined": "0",
+    "notify": "0",
+}
 
 
 def words(options: dict[str, str]) -> list[str]:
@@ -174,15 +183,9 @@ class Listener:
                  notify: int = 0) -> None:  # fmt: skip
         self.folder = folder
         self.path = path or folder / "run" / "nursery.sock"
-        command = [find_program(), "--template", str(template), "--python", python]
-        command += [
-            "--settings",
-            str(folder),
-            "--home",
-            str(folder),
-            *words({**USUAL, "notify": str(notify)}),
-            *options,
-        ]
+        chosen = {name.removeprefix("--"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+        places = {"template": str(template), "python": python, "home": str(folder), "settings": str(folder)}
+        command = [find_program(), *words({**places, **USUAL, "notify": str(notify), **chosen})]
 
         def listen() -> None:
             if before is not None:

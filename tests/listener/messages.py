@@ -20,7 +20,7 @@ assert PROJECT is not None
 
 MAGIC = 0x4E505550
 VERSION = 1
-BUILD = f"{PROJECT[1]}/3".encode()
+BUILD = (PROJECT[1] + re.findall(r'NURSERY_BUILD PUPITRE_VERSION "(.*)"', HEADER)[0]).encode()
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "10"))  # seconds for anything that should come at once
 
 

@@ -4,7 +4,7 @@
 
 SETTINGS is the path of a folder. In it, `log` gets one line of JSON for each thing that happens, and files say how to
 behave. Each is looked for when it matters, so that a test may change its mind:
-  unfit         report UNFIT with this text
+  unfit         report UNFIT with this status, 0 for trouble of the moment, and text
   die-building  end before READY
   slow          wait for this fifo before READY
   die-ordered   end when an order comes
@@ -12,6 +12,10 @@ behave. Each is looked for when it matters, so that a test may change its mind:
   hold          wait for the fifo `go` before answering an order
   stale         answer it with FAILED, STALE
   nonsense      answer it with garbage
+  unplaced      the child never says that it has become its user's
+  set-uid       the child is root's, as after exec of a set-user-id program
+  root-in-group it has a child in its group that is
+  exec-UID      the child of that user opens the file of this name, which its exec closes
 """
 
 from __future__ import annotations
@@ -55,11 +59,23 @@ def report(sock: socket.socket, op: Op, ident: int = 0, pid: int = 0, status: in
     send(sock, data, [fd] if fd >= 0 else None)
 
 
-def child() -> None:
+def child(hand: int, placement: Placement) -> None:
     """SIGUSR1 ends it with status 7, others as they do."""
     signal.set_wakeup_fd(-1)
-    os.closerange(3, 4096)
+    os.closerange(3, hand)
     os.setsid()
+    if wants("root-in-group") and os.fork() == 0:
+        os.closerange(hand, 4096)
+        note("of root", member=os.getpid())
+        signal.sigwait([signal.SIGUSR1])
+    if not placement.keep_identity and not wants("set-uid"):
+        os.setgroups([])
+        os.setresgid(*[placement.gid] * 3)
+        os.setresuid(*[placement.uid] * 3)
+    os.closerange(hand + wants("unplaced"), 4096)
+    if wants(f"exec-{placement.uid}"):
+        os.set_inheritable(os.open((FOLDER / f"exec-{placement.uid}").read_text(), os.O_RDONLY), False)
+        os.execv("/bin/true", ["true"])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.sigwait([signal.SIGUSR1])
     os._exit(7)
@@ -69,8 +85,13 @@ def serve_order(sock: socket.socket, data: bytes, fds: list[int], live: set[int]
     magic, version, op, ident, caller, reserved = ORDER_HEAD.unpack_from(data)
     placement = Placement.parse(data[ORDER_HEAD.size :])
     assert (magic, version, op, reserved) == (MAGIC, VERSION, Op.FORK, 0)
-    assert len(fds) == FDS + placement.cgroup_count
-    names = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
+    assert len(fds) == 1 + placement.cgroup_count
+    with socket.socket(fileno=os.dup(fds[0])) as hand:
+        byte, theirs = receive(hand)
+    assert (len(byte), len(theirs)) == (1, FDS)
+    names = [os.readlink(f"/proc/self/fd/{fd}") for fd in theirs + fds[1:]]
+    for fd in theirs:
+        os.close(fd)
     note("order", id=ident, caller=caller, fds=names, cpus=sorted(placement.cpus), **{
         name: value for name, value in vars(placement).items() if name != "cpus"
     })  # fmt: skip
@@ -90,7 +111,7 @@ def serve_order(sock: socket.socket, data: bytes, fds: list[int], live: set[int]
         return
     pid = os.fork()
     if pid == 0:
-        child()
+        child(fds[0], placement)
     live.add(pid)
     pidfd = os.pidfd_open(pid)
     report(sock, Op.FORKED, ident, pid=pid, fd=pidfd)
@@ -132,7 +153,8 @@ def main() -> None:
         note("slow")
         wait_for("slow")
     if wants("unfit"):
-        report(sock, Op.UNFIT, text=(FOLDER / "unfit").read_text())
+        mistake, _, text = (FOLDER / "unfit").read_text().partition(" ")
+        report(sock, Op.UNFIT, status=int(mistake), text=text)
         os._exit(4)
     report(sock, Op.READY, text=f"fingerprint {os.getpid()}")
     note("ready")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import resource
@@ -32,7 +33,9 @@ CLONE = {
     "uts": 0x04000000,
 }
 PR_SET_TIMERSLACK, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 29, 22, 24, 38, 47
+PR_SET_SPECULATION_CTRL = 53
 CAP_WAKE_ALARM, CAP_NET_RAW = 35, 13
+NOBODY = 65534
 
 
 def outcome(path: Path, after_connecting: Callable[[], Any] = nothing) -> str:
@@ -48,15 +51,18 @@ def outcome(path: Path, after_connecting: Callable[[], Any] = nothing) -> str:
         return "FORKED" if answer.op == Op.FORKED else Reason(answer.reason).name
 
 
-def test_uid_is_the_kernels_word(system: Listener) -> None:
-    for uid in (ALICE, BOB, 1000, 65534, 2**31, 1001):
-        assert run_as(uid, lambda: outcome(system.path)) == "FORKED"
-        order = system.events("order")[-1]
-        assert (order["uid"], order["gid"], order["groups"], order["keep_identity"]) == (uid, uid, [], 0)
+def test_uid_is_the_kernels_word(folder: Path) -> None:
+    with Listener(folder, "--max-uid", str(2**32 - 2), system=True) as listener:
+        for uid in (ALICE, BOB, 1000, 65535, 2**31, 1001):
+            assert run_as(uid, lambda: outcome(listener.path)) == "FORKED"
+            order = listener.events("order")[-1]
+            assert (order["uid"], order["gid"], order["groups"], order["keep_identity"]) == (uid, uid, [], 0)
+        assert run_as(NOBODY, lambda: outcome(listener.path)) == "NOT_ALLOWED"
 
 
-@pytest.mark.parametrize("uid", [0, 1, 999])
+@pytest.mark.parametrize("uid", [0, 1, 999, 60001, 61184, NOBODY, 100000, 2**31])
 def test_uids_of_the_system(system: Listener, uid: int) -> None:
+    """Nor those that systemd draws, subordinate ones, and nobody."""
     assert run_as(uid, lambda: outcome(system.path)) == "NOT_ALLOWED"
 
 
@@ -204,10 +210,37 @@ def test_everybodys_listener_under_seccomp(folder: Path) -> None:
         assert run(change, lambda: outcome(listener.path)) == "SECCOMP"
 
 
+def gain_nothing() -> None:
+    must(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
 def test_no_new_privs(per_user: Listener) -> None:
-    assert (
-        run(lambda: must(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)), lambda: outcome(per_user.path)) == "NO_NEW_PRIVS"
-    )
+    assert run(gain_nothing, lambda: outcome(per_user.path)) == "NO_NEW_PRIVS"
+
+
+def test_listener_with_no_new_privs(folder: Path) -> None:
+    """Who is confined by Landlock must have it, and Linux shows no more: who has it is not served, unless told."""
+    with Listener(folder, before=gain_nothing) as listener:
+        assert run(gain_nothing, lambda: outcome(listener.path)) == "NO_NEW_PRIVS"
+    with Listener(folder, "--serve-confined", "1", before=gain_nothing) as listener:
+        assert run(gain_nothing, lambda: outcome(listener.path)) == "FORKED"
+    with Listener(folder, "--serve-confined", "1") as listener:
+        assert run(gain_nothing, lambda: outcome(listener.path)) == "NO_NEW_PRIVS"
+
+
+def test_mitigations(per_user: Listener) -> None:
+    """A caller for whom speculation was made safe, where Linux can do that for one process."""
+
+    def state() -> list[str]:
+        return [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Speculation")]
+
+    def act() -> tuple[str, list[str]]:
+        return outcome(per_user.path), state()
+
+    for mitigation in (0, 1):  # PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH
+        change = functools.partial(libc.prctl, PR_SET_SPECULATION_CTRL, mitigation, 1 << 2, 0, 0)
+        reason, found = run(change, act)
+        assert reason == ("FORKED" if found == state() else "PLACEMENT")
 
 
 def capset(*capabilities: int) -> None:
@@ -438,6 +471,7 @@ def test_no_strangers_string_in_a_system_call(folder: Path, cgroup: Path) -> Non
         tracer = subprocess.Popen(
             [
                 "strace",
+                "-f",
                 "-p",
                 str(listener.process.pid),
                 "-o",
@@ -463,7 +497,7 @@ def test_no_strangers_string_in_a_system_call(folder: Path, cgroup: Path) -> Non
         tracer.terminate()
         tracer.wait(DEADLINE)
         tracer.stderr.close()
-    calls = [line for line in trace.read_text().splitlines() if "(" in line and not line.startswith(("---", "+++"))]
+    calls = [line for line in trace.read_text().splitlines() if "(" in line and "---" not in line and "+++" not in line]
     paths = {path for line in calls for path in re.findall(r'"((?:[^"\\]|\\.)*)"', line)}
     assert len(calls) > 1000 and f"{cgroup.name}/cgroup.procs" in paths
     strange = [path for path in paths if not any(re.fullmatch(ours, path) for ours in PATHS_OF_OURS)]

@@ -153,7 +153,7 @@ def test_removes_nobody_elses_socket(folder: Path) -> None:
         assert listener.path.read_text() == "another"
 
 
-GOOD = {"template": "/bin/true", "python": PYTHON, "settings": "{}", "home": "/"} | USUAL
+GOOD = {"template": "/bin/true", "python": PYTHON, "home": "/", "settings": "{}"} | USUAL
 
 
 @pytest.mark.parametrize(

@@ -41,20 +41,41 @@ def test_status_of_a_ready_one(per_user: Listener) -> None:
         assert (state, forks, text) == (READY, 1, f"fingerprint {pid}")
 
 
-def test_unfit_three_times_in_a_row(folder: Path) -> None:
-    (folder / "unfit").write_text("threads: numexpr\n\x1b[31mred")
+def test_trouble_of_the_moment(folder: Path) -> None:
+    """It is tried again, later each time, until it works."""
+    (folder / "unfit").write_text("0 no space left\n\x1b[31mred")
     with Listener(folder, ready=False) as listener:
-        eventually(lambda: len(listener.events("start")) == 3)
+        eventually(lambda: len(listener.events("start")) == 4)
         eventually(lambda: states(listener) == [UNFIT])
-        assert listener.status().templates[0][3] == "threads: numexpr??[31mred"
+        assert listener.status().templates[0][3] == "no space left??[31mred"
         assert refusal(listener) == "NOT_READY"
-        assert len(listener.events("start")) == 3
-        assert "\x1b" not in listener.log() and listener.log().count("event=template_unfit") == 3
+        assert "\x1b" not in listener.log() and listener.log().count("event=template_unfit") == 4
         listener.forget("unfit")
-        assert listener.command(Op.RELOAD).op == Op.DONE
         listener.wait_ready()
         with listener.started():
             pass
+
+
+def test_a_mistake(folder: Path) -> None:
+    """What no time mends is said once, and ends the nursery."""
+    (folder / "unfit").write_text("2 cannot import nothing")
+    with Listener(folder, ready=False) as listener:
+        assert listener.process.wait(DEADLINE) == 2
+        assert listener.log().count("cannot import nothing") == len(listener.events("start")) == 1
+        assert not listener.path.exists()
+
+
+def test_a_mistake_after_it_was_ready(per_user: Listener) -> None:
+    """A package may be half written: what is there goes on, or what was there is tried again."""
+    pid = template_pid(per_user)
+    per_user.behave("unfit", "2 cannot import pandas")
+    per_user.command(Op.RELOAD)
+    eventually(lambda: sorted(states(per_user)) == [READY, UNFIT])
+    assert template_pid(per_user) == pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: states(per_user) == [UNFIT])
+    per_user.forget("unfit")
+    new_template(per_user, pid)
 
 
 def test_dies_while_it_is_built(folder: Path) -> None:
@@ -206,7 +227,7 @@ def test_reload(per_user: Listener) -> None:
 def test_reload_that_does_not_work(per_user: Listener) -> None:
     """The old one stays."""
     pid = template_pid(per_user)
-    per_user.behave("unfit", "no")
+    per_user.behave("unfit", "0 no")
     per_user.command(Op.RELOAD)
     eventually(lambda: sorted(states(per_user)) == [READY, UNFIT])
     assert template_pid(per_user) == pid

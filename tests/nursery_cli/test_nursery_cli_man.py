@@ -90,4 +90,5 @@ def test_limits_are_those_of_settings() -> None:
         assert own == 0 and re.search(rf"^#{name} = {number}\b", file, re.MULTILINE)
         option = page("pupitre-nursery").partition(f'.BI --{name} " N"')[2].partition(".TP")[0]
         assert f"Usually {number} with" in option.replace("\n", " ")
-    assert f"\n#min-uid = {settings.LIMITS['min-uid'][True]} " in file
+    for name in ("min-uid", "max-uid"):
+        assert f"\n#{name} = {settings.LIMITS[name][True]} " in file

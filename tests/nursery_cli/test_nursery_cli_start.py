@@ -33,7 +33,8 @@ def test_defaults(cli: Cli) -> None:
     assert settings["tricks"] == dict.fromkeys(TRICKS, True)
     assert settings["rehearsal"] is None
     assert settings["threads_ok"] is False
-    limits = {"min-uid": "1000", "max-per-user": "0", "max-total": "0", "burst": "0"}
+    limits = {"min-uid": "1000", "max-uid": "60000", "max-per-user": "0", "max-total": "0", "burst": "0"}
+    limits["serve-confined"] = "0"
     assert got.items() >= limits.items() and got["log-level"] == "warning"
     assert set(got) == {"socket", "python", "template", "home", "settings", "log-level", "notify", *limits}
 
@@ -122,7 +123,8 @@ def test_the_shipped_file_is_good_and_names_every_key(cli: Cli) -> None:
     keys = [line[1:].partition(" = ")[0] for line in text.splitlines() if line.startswith("#") and line[1:2].isalpha()]
     assert sorted(keys) == sorted(OPTIONS)
     shown = "\n".join(line.removeprefix("#") for line in text.splitlines() if line[1:].partition(" = ")[0] in OPTIONS)
-    rest = [line for line in shown.splitlines() if not line.startswith(("rehearsal", "python", "import", "min-uid"))]
+    other = ("rehearsal", "python", "import", "min-uid", "max-uid")
+    rest = [line for line in shown.splitlines() if not line.startswith(other)]
     assert cli.started("--config", cli.config("\n".join(rest)), "--socket", "n.sock")["burst"] == "32"
 
 
@@ -194,6 +196,8 @@ WRONG_OPTIONS = [
     (["--import", "no_such_package"], "has no module no_such_package"),
     (["--rehearsal", "nowhere.ipynb"], "nowhere.ipynb: No such file or directory"),
     (["--min-uid", "1000"], "min-uid is for --system"),
+    (["--max-uid", "1000"], "max-uid is for --system"),
+    (["--serve-confined", "2"], "--serve-confined must be a number of yes and no from 0 to 1"),
     (["--socket", "/" + "x" * 107], "the path of the socket may have 107 bytes"),
     (["--socket", "no/such/folder/n.sock"], "cannot make the folder"),
     (["status", "--socket", ""], "--socket must be a non-empty text"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, Peer
-from pupitre.nursery import messages, status
+from pupitre.nursery import glance, messages, status
 from pupitre.nursery.messages import Op, TemplateState
 
 HEAD = (messages.MAGIC, messages.VERSION)
@@ -131,7 +131,7 @@ def test_memory_that_is_not_ours_to_see(monkeypatch: pytest.MonkeyPatch, sleeper
         return read(path)
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    found = status.memory_of(sleeper)
+    found = glance.memory_of(sleeper)
     assert found.private is found.shared is found.proportional is None
     assert found.resident is not None
     assert found.resident > 0

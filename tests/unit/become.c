@@ -166,8 +166,8 @@ hand_over(const void *numbers)
 		fds[i] = wanted[i];
 	}
 	struct err e = ERR_INIT;
-	int none = -1;
-	int result = become_fds(fds, &none, kept, &e);
+	int none[BECOME_OURS] = { -1, -1 };
+	int result = become_fds(fds, none, kept, &e);
 	dup3(2, 300, O_CLOEXEC); /* ours is closed as everything else was */
 	(void)errors;
 	child_require(result == 0 && kept[0] == 9 && kept[1] == 10);
@@ -211,8 +211,8 @@ hand_over_too_few(const void *missing)
 	close(fds[at]);
 	fds[at] = at % 2 == 0 ? -1 : 150;
 	struct err e = ERR_INIT;
-	int none = -1;
-	child_require(become_fds(fds, &none, kept, &e) == -1 && e.code == ERR_SYSTEM);
+	int none[BECOME_OURS] = { -1, -1 };
+	child_require(become_fds(fds, none, kept, &e) == -1 && e.code == ERR_SYSTEM);
 }
 
 static void

@@ -41,7 +41,7 @@ admit(uint32_t uid)
 static int
 enter(uint32_t uid)
 {
-	return policy_enter(&p, user(uid), now);
+	return policy_enter(user(uid));
 }
 
 static size_t
@@ -139,26 +139,10 @@ test_waiting(void **state)
 		assert_int_equal(enter(1000), 0);
 	assert_int_equal(enter(1000), -1);
 	assert_int_equal(enter(1001), 0);
-	assert_int_equal(p.waiting, POLICY_WAITING_MAX + 1);
-	policy_leave(&p, user(1000));
+	policy_leave(user(1000));
+	policy_leave(user(1000));
 	assert_int_equal(enter(1000), 0);
 	assert_int_equal(enter(1000), -1);
-}
-
-static void
-test_ban(void **state)
-{
-	(void)state;
-	assert_int_equal(enter(1000), 0);
-	policy_ban(user(1000), now);
-	assert_int_equal(enter(1000), -1);
-	assert_int_equal(admit(1000), NURSERY_TOO_MANY);
-	policy_leave(&p, user(1000)); /* what is open may be closed */
-	assert_int_equal(enter(1001), 0);
-	now += POLICY_BAN_MS - 1;
-	assert_int_equal(enter(1000), -1);
-	now += 1;
-	assert_int_equal(enter(1000), 0);
 }
 
 /* Somebody with many names takes no memory for those that nothing is remembered of. */
@@ -170,7 +154,7 @@ test_idle_users_are_forgotten(void **state)
 	assert_int_equal(admit(7), NURSERY_OK);
 	for (uint32_t uid = 100000; uid < 165536; uid++) {
 		assert_int_equal(enter(uid), 0);
-		policy_leave(&p, user(uid));
+		policy_leave(user(uid));
 	}
 	assert_int_equal(count_users(), 2);
 	/* Whoever spent of the burst is remembered until it is whole. */
@@ -204,7 +188,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_burst, begin, end),
 		cmocka_unit_test_setup_teardown(test_burst_is_spent_by_launches, begin, end),
 		cmocka_unit_test_setup_teardown(test_waiting, begin, end),
-		cmocka_unit_test_setup_teardown(test_ban, begin, end),
 		cmocka_unit_test_setup_teardown(test_idle_users_are_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(test_turns_last, begin, end),
 	};

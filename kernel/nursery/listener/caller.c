@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -31,7 +28,7 @@ caller_meet(int socket, struct caller *ret)
 	struct ucred who = { 0 };
 	socklen_t size = sizeof who;
 	int result = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size);
-	*ret = (struct caller){ who.pid, who.uid, who.gid, -1 };
+	*ret = (struct caller){ .pid = who.pid, .uid = who.uid, .gid = who.gid, .pidfd = -1 };
 	size = sizeof ret->pidfd;
 	if (result == 0 && getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &ret->pidfd, &size) < 0)
 		ret->pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, who.pid, 0) : -1;
@@ -53,6 +50,21 @@ compare_place(int theirs, int ours, const char *name, enum nursery_reason differ
 		       : different;
 }
 
+static int
+open_process(pid_t pid)
+{
+	char name[32];
+	snprintf(name, sizeof name, "/proc/%d", pid);
+	return open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool
+caller_is_foreign(const struct caller *c)
+{
+	FD_AUTO ours = open_process(getpid()), theirs = open_process(c->pid);
+	return compare_place(theirs, ours, "ns/user", NURSERY_OTHER_NAMESPACE) != NURSERY_OK;
+}
+
 /* Namespaces, security labels, root, in this order: where the root is of another namespace it may be on a file system that never answers. */
 static enum nursery_reason
 compare_surroundings(int theirs, int ours)
@@ -71,24 +83,41 @@ compare_surroundings(int theirs, int ours)
 	return reason == NURSERY_OK ? compare_place(theirs, ours, "root", NURSERY_OTHER_ROOT) : reason;
 }
 
+/* What keeps the caller from things that a worker of ours could do, by what their status and ours say. */
+static enum nursery_reason
+compare_confinement(const struct caller *c, const char *theirs, const char *ours)
+{
+	char first[PROC_TEXT_MAX];
+	uint64_t filtered = 0, confined = 0;
+	/* Who may gain nothing may be confined in ways, too, that the kernel does not show: by Landlock. */
+	if (!proc_same_line(theirs, ours, "NoNewPrivs") || !proc_numbers(theirs, "NoNewPrivs", 10, 1, &confined) ||
+	    (confined != 0 && !c->may_be_confined))
+		return NURSERY_NO_NEW_PRIVS;
+	if (!proc_same_line(theirs, ours, "Seccomp") || !proc_same_line(theirs, ours, "Seccomp_filters"))
+		return NURSERY_SECCOMP;
+	/* As many filters need not be the same, unless they are those of everybody: of the container. */
+	if (!c->keep && proc_numbers(theirs, "Seccomp", 10, 1, &filtered) && filtered != 0 &&
+	    (proc_read(AT_FDCWD, "/proc/1/status", first) <= 0 || !proc_same_line(theirs, first, "Seccomp_filters")))
+		return NURSERY_SECCOMP;
+	return proc_same_line(theirs, ours, "Speculation_Store_Bypass") &&
+			       proc_same_line(theirs, ours, "SpeculationIndirectBranch")
+		       ? NURSERY_OK
+		       : NURSERY_PLACEMENT;
+}
+
 /* What status says of privileges. A caller that runs a set-user-id program has not one identity but several. */
 static enum nursery_reason
 compare_status(const struct caller *c, int theirs, int ours, struct nursery_placement *p)
 {
 	enum { CAPABILITIES = 4 };
 	static const char *const kept[] = { "CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd", "Groups" };
-	char a[PROC_TEXT_MAX], b[PROC_TEXT_MAX], first[PROC_TEXT_MAX];
-	uint64_t uids[4], gids[4], caps, filtered = 0;
+	char a[PROC_TEXT_MAX], b[PROC_TEXT_MAX];
+	uint64_t uids[4], gids[4], caps;
 	if (proc_read(theirs, "status", a) <= 0 || proc_read(ours, "status", b) <= 0)
 		return NURSERY_PLACEMENT;
-	if (!proc_same_line(a, b, "NoNewPrivs"))
-		return NURSERY_NO_NEW_PRIVS;
-	if (!proc_same_line(a, b, "Seccomp") || !proc_same_line(a, b, "Seccomp_filters"))
-		return NURSERY_SECCOMP;
-	/* As many filters need not be the same, unless they are those of everybody: of the container. */
-	if (!p->keep_identity && proc_numbers(a, "Seccomp", 10, 1, &filtered) && filtered != 0 &&
-	    (proc_read(AT_FDCWD, "/proc/1/status", first) <= 0 || !proc_same_line(a, first, "Seccomp_filters")))
-		return NURSERY_SECCOMP;
+	enum nursery_reason reason = compare_confinement(c, a, b);
+	if (reason != NURSERY_OK)
+		return reason;
 	if (!proc_numbers(a, "Uid", 10, 4, uids) || !proc_numbers(a, "Gid", 10, 4, gids) ||
 	    !proc_numbers(a, "CapBnd", 16, 1, &p->cap_bounding))
 		return NURSERY_PLACEMENT;
@@ -107,29 +136,6 @@ compare_status(const struct caller *c, int theirs, int ours, struct nursery_plac
 	return NURSERY_OK;
 }
 
-/* cgroup.procs of that line's cgroup, open for writing, or -1. */
-static int
-open_cgroup(const struct proc_cgroup *line)
-{
-	static const struct open_how how = {
-		.flags = O_WRONLY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-	};
-	char path[PROC_CGROUP_MAX + sizeof "/cgroup.procs"], name[PROC_CGROUP_MAX];
-	struct statfs fs;
-	snprintf(path, sizeof path, "%.*s/cgroup.procs", line->path_size, line->path);
-	snprintf(name, sizeof name, "%.*s", line->controllers_size, line->controllers);
-	const char *dir = strncmp(name, "name=", 5) == 0 ? name + 5 : name;
-	FD_AUTO base = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*dir == '\0') /* version 2, alone or beside version 1 */
-		dir = fstatfs(base, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC ? "." : "unified";
-	FD_AUTO root = openat(base, dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int fd = (int)syscall(SYS_openat2, root, path + strspn(path, "/"), &how, sizeof how);
-	if (fd >= 0 && (fstatfs(fd, &fs) < 0 || (fs.f_type != CGROUP2_SUPER_MAGIC && fs.f_type != CGROUP_SUPER_MAGIC)))
-		fd_close(&fd);
-	return fd;
-}
-
 static enum nursery_reason
 find_cgroups(int theirs, int ours, struct nursery_placement *p, struct datagram *d)
 {
@@ -139,7 +145,7 @@ find_cgroups(int theirs, int ours, struct nursery_placement *p, struct datagram 
 	if (proc_read(theirs, "cgroup", a) >= 0 && proc_read(ours, "cgroup", b) >= 0)
 		count = proc_cgroups(b, a, lines, NURSERY_CGROUPS_MAX);
 	for (int i = 0; i < count; i++) {
-		d->fds[d->fd_count] = open_cgroup(&lines[i]);
+		d->fds[d->fd_count] = proc_open_cgroup(&lines[i]);
 		if (d->fds[d->fd_count] < 0)
 			return NURSERY_CGROUP;
 		d->fd_count++;
@@ -173,14 +179,11 @@ find_limits(pid_t pid, int theirs, int ours, struct nursery_placement *p)
 }
 
 enum nursery_reason
-caller_place(const struct caller *c, int socket, bool keep, struct nursery_placement *ret, struct datagram *d)
+caller_place(const struct caller *c, int socket, struct nursery_placement *ret, struct datagram *d)
 {
-	char name[32];
 	socklen_t size = sizeof ret->groups;
-	snprintf(name, sizeof name, "/proc/%d", c->pid);
-	FD_AUTO ours = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	FD_AUTO theirs = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	*ret = (struct nursery_placement){ .uid = c->uid, .gid = c->gid, .keep_identity = keep };
+	FD_AUTO ours = open_process(getpid()), theirs = open_process(c->pid);
+	*ret = (struct nursery_placement){ .uid = c->uid, .gid = c->gid, .keep_identity = c->keep };
 	if (c->pid == 0)
 		return NURSERY_OTHER_NAMESPACE;
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, ret->groups, &size) < 0)

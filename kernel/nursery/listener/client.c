@@ -1,24 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <sched.h>
-#include <sys/prctl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "listener.h"
 
-#define SIGNAL_PROCESS_GROUP 4 /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
-#define ROOM (4 << 20) /* bytes of rows on their way, where we may have as many; what does not fit is not sent */
+#define OVERFLOW_UID 65534 /* nobody, and whoever has no number here */
+#define UNREAD_MAX 8192    /* bytes on their way in a connection, which Linux doubles, and one datagram more */
+#define ALMOST_NOTHING 64  /* while the last datagram is being read Linux still counts a byte of it */
+#define TOLD UINT64_MAX
+
+/* Whether it counts as a kernel, and not as one who waits. */
+static bool
+is_served(const struct client *c)
+{
+	return c->state >= CLIENT_QUEUED && c->state <= CLIENT_LIVE;
+}
 
 static void
-release(struct listener *l, void *client)
+enter(struct listener *l, struct client *c, enum client_state state, long long patience_ms)
 {
-	struct client *c = client;
-	TAILQ_REMOVE(c->state == CLIENT_WAITING ? &l->waiting : &l->served, c, next);
-	(c->state == CLIENT_WAITING ? policy_leave : policy_release)(&l->policy, c->user);
+	c->state = state;
+	c->deadline_ms = patience_ms == 0 ? 0 : l->now_ms + patience_ms;
+}
+
+/* Its usher may hang, and is remembered until it has ended; it is killed unless it keeps something for us. */
+static void
+release(struct listener *l, struct client *c)
+{
+	TAILQ_REMOVE(&l->clients, c, next);
+	if (is_served(c))
+		policy_release(&l->policy, c->user);
+	else
+		policy_leave(c->user);
 	watch_close(l, &c->front);
 	watch_close(l, &c->worker);
 	fd_close(&c->caller.pidfd);
 	datagram_close(&c->datagram);
-	free(c);
+	if (c->report.fd >= 0 && c->state == CLIENT_LOOKED && c->usher > 0)
+		kill(c->usher, SIGKILL);
+	c->state = CLIENT_GONE;
+	if (c->report.fd < 0)
+		free(c);
 }
 
 /* To a front that does not read, or hung up, nothing is said. */
@@ -32,6 +55,54 @@ answer(struct client *c, enum nursery_op op, struct nursery_answer a, int fd)
 	return datagram_send(c->front.fd, &a, sizeof a, &fd, fd >= 0);
 }
 
+/* A row for each worker that the client may know of, as many as there is room for; they are in the order of their serials. */
+static void
+tell_rows(struct listener *l, struct client *c)
+{
+	struct client *w;
+	TAILQ_FOREACH (w, &l->clients, next) {
+		w->row.id = c->id;
+		w->row.age_s = (uint64_t)(l->now_ms - w->since_ms) / 1000;
+		if (w->serial <= c->told || w->state != CLIENT_LIVE ||
+		    (c->caller.uid != 0 && c->caller.uid != w->row.uid))
+			continue;
+		if (datagram_send(c->front.fd, &w->row, sizeof w->row, NULL, 0) < 0)
+			return;
+		c->told = w->serial;
+	}
+	if (answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1) == 0)
+		c->told = TOLD;
+}
+
+/* Something was read by who leaves, or the other end was closed: of what nobody reads each user may have so much and no more. */
+static void
+leaving_ready(struct listener *l, void *client)
+{
+	struct client *c = client;
+	int unread = 0;
+	if (c->told != TOLD)
+		tell_rows(l, c);
+	if (ioctl(c->front.fd, SIOCOUTQ, &unread) < 0 || unread < ALMOST_NOTHING)
+		release(l, c);
+}
+
+/* There is nothing more to do for it; it is gone once it has read the last word. */
+static void
+leave(struct listener *l, void *client)
+{
+	struct client *c = client;
+	if (is_served(c)) {
+		policy_release(&l->policy, c->user);
+		policy_enter(c->user);
+	}
+	enter(l, c, CLIENT_LEAVING, 0);
+	watch_close(l, &c->worker);
+	datagram_close(&c->datagram);
+	c->front.ready = leaving_ready;
+	if (c->front.fd < 0 || watch_add(l, &c->front, EPOLLOUT | EPOLLET) < 0)
+		release(l, c);
+}
+
 static void
 refuse(struct listener *l, struct client *c, enum nursery_reason reason)
 {
@@ -40,7 +111,20 @@ refuse(struct listener *l, struct client *c, enum nursery_reason reason)
 	l->status.refusals++;
 	log_info("event=refused uid=%u reason=\"%s\"", c->caller.uid, nursery_reason_text(reason));
 	answer(c, NURSERY_REFUSED, a, -1);
-	release(l, c);
+	leave(l, c);
+}
+
+/* Send ushers to those who spoke, as many as there may be. */
+static void
+look(struct listener *l)
+{
+	struct client *c;
+	TAILQ_FOREACH (c, &l->clients, next) {
+		if (c->state != CLIENT_HEARD || (l->system && c->user->ushers >= USHERS_MAX))
+			continue;
+		usher_send(l, c);
+		enter(l, c, CLIENT_LOOKED, LOOK_MS);
+	}
 }
 
 /* The front is gone, or must go. Its worker's lifeline does the same, unless that is stopped or not listened to yet. */
@@ -48,49 +132,73 @@ static void
 hang_up(struct listener *l, struct client *c)
 {
 	watch_close(l, &c->front);
-	if (c->state < CLIENT_ORDERED) {
+	if (c->state < CLIENT_ORDERED)
 		release(l, c);
-	} else if (c->state == CLIENT_LIVE &&
-		   syscall(SYS_pidfd_send_signal, c->worker.fd, SIGKILL, NULL, SIGNAL_PROCESS_GROUP) < 0) {
-		/* It leads no group yet; or Linux does not know how, then the lifeline takes its children with it. */
-		syscall(SYS_pidfd_send_signal, c->worker.fd, errno == EINVAL ? SIGCONT : SIGKILL, NULL, 0);
+	else if (c->state == CLIENT_LIVE && (c->is_placed || !l->system))
+		usher_end_worker(l, c);
+}
+
+static void
+front_ready(struct listener *l, void *client)
+{
+	struct client *c = client;
+	if (c->state != CLIENT_WAITING) {
+		hang_up(l, c);
+		return;
 	}
+	enter(l, c, CLIENT_HEARD, HEAR_MS);
+	look(l);
+}
+
+static bool
+may_start(const struct listener *l, uid_t uid)
+{
+	return l->system ? uid >= l->min_uid && uid <= l->max_uid && uid != OVERFLOW_UID : uid == geteuid();
+}
+
+/* Who may not start a kernel has no places of their own: of such numbers a user may have many, in a user namespace. */
+static struct policy_user *
+user_of(struct listener *l, const struct caller *c)
+{
+	bool is_ours = c->uid == 0 || c->uid == geteuid(), is_known = is_ours || may_start(l, c->uid);
+	struct policy_user *user = policy_user(&l->policy, is_known ? c->uid : POLICY_STRANGERS, l->now_ms);
+	/* Whoever has no place anyway is not looked at. */
+	bool is_new = user != NULL && user->waiting < POLICY_WAITING_MAX;
+	return is_new && !is_ours && caller_is_foreign(c) ? policy_user(&l->policy, POLICY_STRANGERS, l->now_ms) : user;
 }
 
 static enum nursery_reason
-start(struct listener *l, struct client *c, const struct nursery_request *r)
+start(struct listener *l, struct client *c, const struct usher_word *w, struct datagram *d)
 {
 	const struct template *t = l->ready;
-	if (l->system ? c->caller.uid < l->min_uid : c->caller.uid != geteuid())
+	if (!may_start(l, c->caller.uid))
 		return NURSERY_NOT_ALLOWED;
 	if (l->status.draining || t == NULL)
 		return l->status.draining ? NURSERY_DRAINING : NURSERY_NOT_READY;
-	if (memcmp(&r->python, &t->status.python, sizeof r->python) != 0)
+	if (memcmp(&w->request.python, &t->status.python, sizeof t->status.python) != 0)
 		return NURSERY_OTHER_PYTHON;
-	enum nursery_reason reason = policy_admit(&l->policy, c->user, l->now_ms);
+	enum nursery_reason reason = w->reason ?: policy_admit(&l->policy, c->user, l->now_ms);
 	if (reason != NURSERY_OK)
 		return reason;
-	policy_leave(&l->policy, c->user);
-	TAILQ_REMOVE(&l->waiting, c, next);
-	TAILQ_INSERT_TAIL(&l->served, c, next);
-	c->state = CLIENT_QUEUED;
-	c->order = (struct nursery_order){ NURSERY_MAGIC, NURSERY_VERSION, NURSERY_FORK, ++l->serial,
-					   .caller = c->caller.pid };
-	reason = caller_place(&c->caller, c->front.fd, !l->system, &c->order.placement, &c->datagram);
-	if (reason != NURSERY_OK)
-		return reason;
-	fd_close(&c->caller.pidfd);
+	policy_leave(c->user);
+	enter(l, c, CLIENT_QUEUED, 0);
+	if (watch_add(l, &c->front, 0) < 0) /* what is left to hear is its end */
+		return NURSERY_NO_MEMORY;
+	c->order = (struct nursery_order){ NURSERY_MAGIC, NURSERY_VERSION,         NURSERY_FORK,
+					   c->serial,     .caller = c->caller.pid, .placement = w->placement };
+	c->datagram = *d;
+	d->fd_count = 0;
 	answer(c, NURSERY_QUEUED, (struct nursery_answer){ 0 }, -1);
 	client_dispatch(l);
 	return NURSERY_OK;
 }
 
-/* The counters, and a row for each worker that the client may know of. */
-static void
+/* The counters; the rows follow as they are read. */
+static enum nursery_reason
 tell_status(struct listener *l, struct client *c)
 {
 	struct nursery_status s = l->status;
-	struct client *w;
+	enum nursery_reason reason = c->caller.uid == 0 ? NURSERY_OK : policy_spend(&l->policy, c->user, l->now_ms);
 	s.id = c->id;
 	s.uptime_s = (uint64_t)(l->now_ms - l->start_ms) / 1000;
 	s.live = l->policy.kernels;
@@ -99,75 +207,69 @@ tell_status(struct listener *l, struct client *c)
 		s.templates[s.template_count] = t->status;
 		s.template_count += t->status.state != NURSERY_TEMPLATE_NONE;
 	}
-	setsockopt(c->front.fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ ROOM }, sizeof(int));
-	int sent = datagram_send(c->front.fd, &s, sizeof s, NULL, 0);
-	TAILQ_FOREACH (w, &l->served, next) {
-		w->row.id = c->id;
-		w->row.age_s = (uint64_t)(l->now_ms - w->since_ms) / 1000;
-		if (sent == 0 && w->state == CLIENT_LIVE && (c->caller.uid == 0 || c->caller.uid == w->row.uid))
-			sent = datagram_send(c->front.fd, &w->row, sizeof w->row, NULL, 0);
-	}
-}
-
-/* A process that shares our descriptors, and ends with us, closes what may take as long to close as a stranger wants. */
-static void
-close_elsewhere(struct datagram *d)
-{
-	long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (pid <= 0)
-		datagram_close(d);
-	if (pid == 0)
-		_exit(0);
-	d->fd_count = 0;
+	if (reason == NURSERY_OK && datagram_send(c->front.fd, &s, sizeof s, NULL, 0) == 0)
+		c->told = 0;
+	return reason;
 }
 
 static enum nursery_reason
-serve(struct listener *l, struct client *c, const struct nursery_request *r)
+serve(struct listener *l, struct client *c, const struct usher_word *w)
 {
-	struct datagram *d = &c->datagram;
-	enum nursery_reason reason = datagram_check_request(r, d->size, d->fd_count);
-	if (d->fd_count > 0 && (d->fd_count != NURSERY_FD_COUNT || !datagram_check_fds(d->fds))) {
-		policy_ban(c->user, l->now_ms);
-		close_elsewhere(d);
-		return NURSERY_BAD_REQUEST;
-	}
-	if (reason != NURSERY_OK || r->op == NURSERY_START)
-		return reason == NURSERY_OK ? start(l, c, r) : reason;
-	if (r->op != NURSERY_STATUS && c->caller.uid != 0 && c->caller.uid != geteuid())
+	if (w->reason != NURSERY_OK || w->request.op == NURSERY_STATUS)
+		return w->reason == NURSERY_OK ? tell_status(l, c) : w->reason;
+	if (c->caller.uid != 0 && c->caller.uid != geteuid())
 		return NURSERY_NOT_ALLOWED;
-	if (r->op == NURSERY_STATUS)
-		tell_status(l, c);
-	else if (r->op == NURSERY_RELOAD)
+	if (w->request.op == NURSERY_RELOAD)
 		template_build(l, true);
 	else
 		l->status.draining = true;
+	answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1);
 	return NURSERY_OK;
 }
 
+/* An usher comes back: first with what was said and how the caller looks. */
 static void
-front_ready(struct listener *l, void *client)
+heard(struct listener *l, struct client *c, const struct usher_word *w, struct datagram *d)
 {
-	struct client *c = client;
-	struct nursery_request r = { 0 };
-	int got = c->state == CLIENT_WAITING ? datagram_receive(c->front.fd, &r, sizeof r, &c->datagram) : 0;
-	if (got <= 0) {
-		if (got == 0) /* or it speaks where it has nothing more to say */
-			hang_up(l, c);
-		return;
-	}
-	c->id = r.id;
-	enum nursery_reason reason = serve(l, c, &r);
-	if (reason != NURSERY_OK) {
+	bool is_start = d->fd_count > 0;
+	c->id = w->request.id;
+	enum nursery_reason reason = is_start ? start(l, c, w, d) : serve(l, c, w);
+	if (reason != NURSERY_OK)
 		refuse(l, c, reason);
-	} else if (r.op != NURSERY_START) {
-		answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1);
-		release(l, c);
-	}
+	else if (!is_start)
+		leave(l, c);
 }
 
-/* One a turn, so that those who connect delay nobody by more than that. */
+/* Then when nobody of ours has the caller's descriptors any more: the worker, if there is one, is its user's. At last when it has ended. */
+static void
+usher_ready(struct listener *l, void *client)
+{
+	struct client *c = client;
+	struct usher_word w;
+	struct datagram d;
+	int got = datagram_receive(c->report.fd, &w, sizeof w, &d);
+	if (got >= 0 && c->state > CLIENT_LOOKED && !c->is_placed) {
+		c->is_placed = true;
+		c->deadline_ms = 0;
+		if (c->state == CLIENT_LIVE && c->front.fd < 0)
+			usher_end_worker(l, c);
+	} else if (got > 0 && c->state == CLIENT_LOOKED) {
+		heard(l, c, &w, &d);
+	}
+	if (got > 0)
+		datagram_close(&d);
+	if (got != 0)
+		return;
+	watch_close(l, &c->report);
+	c->user->ushers--;
+	if (c->state == CLIENT_LOOKED)
+		release(l, c);
+	else if (c->state == CLIENT_GONE)
+		free(c);
+	look(l);
+}
+
+/* One. */
 void
 client_accept(struct listener *l, void *unused)
 {
@@ -175,22 +277,24 @@ client_accept(struct listener *l, void *unused)
 	int fd = accept4(l->door.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct client *c = fd < 0 ? NULL : calloc(1, sizeof *c);
 	l->crowd = fd >= 0;
-	if (c == NULL || caller_meet(fd, &c->caller) < 0 ||
-	    (c->user = policy_user(&l->policy, c->caller.uid, l->now_ms)) == NULL ||
-	    policy_enter(&l->policy, c->user, l->now_ms) < 0) {
+	if (c == NULL || caller_meet(fd, &c->caller) < 0 || (c->user = user_of(l, &c->caller)) == NULL) {
 		if (c != NULL)
 			fd_close(&c->caller.pidfd);
 		free(c);
 		fd_close(&fd);
 		return;
 	}
+	c->caller.keep = !l->system;
+	c->caller.may_be_confined = l->confined != 0;
 	c->front = (struct watch){ fd, front_ready, c };
-	c->worker = (struct watch){ -1, release, c };
-	c->since_ms = l->now_ms;
-	TAILQ_INSERT_TAIL(&l->waiting, c, next);
-	if (l->policy.waiting > WAITING_MAX)
-		release(l, TAILQ_FIRST(&l->waiting));
-	if (watch_add(l, &c->front, EPOLLIN) < 0)
+	c->worker = (struct watch){ -1, leave, c };
+	c->report = (struct watch){ -1, usher_ready, c };
+	c->deadline_ms = l->now_ms + HEAR_MS;
+	c->told = TOLD;
+	c->serial = ++l->serial;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNREAD_MAX }, sizeof(int));
+	TAILQ_INSERT_TAIL(&l->clients, c, next);
+	if ((policy_enter(c->user) < 0 && l->system) || watch_add(l, &c->front, EPOLLIN | EPOLLONESHOT) < 0)
 		release(l, c);
 }
 
@@ -201,7 +305,7 @@ client_dispatch(struct listener *l)
 	struct template *t = l->ready;
 	while (t == NULL || t->deadline_ms == 0) {
 		struct client *c, *best = NULL;
-		TAILQ_FOREACH (c, &l->served, next) {
+		TAILQ_FOREACH (c, &l->clients, next) {
 			if (c->state == CLIENT_QUEUED && (best == NULL || c->user->turn < best->user->turn))
 				best = c;
 		}
@@ -216,7 +320,7 @@ client_dispatch(struct listener *l)
 			       errno == EPIPE || errno == ECONNRESET ? NURSERY_TEMPLATE_DIED : NURSERY_NO_MEMORY);
 		} else {
 			datagram_close(d);
-			best->state = CLIENT_ORDERED;
+			enter(l, best, CLIENT_ORDERED, 0);
 			best->template = t;
 			t->deadline_ms = l->now_ms + ORDER_MS;
 		}
@@ -226,7 +330,7 @@ client_dispatch(struct listener *l)
 static void
 forked(struct listener *l, struct client *c, const struct nursery_report *r, struct datagram *d)
 {
-	c->state = CLIENT_LIVE;
+	enter(l, c, CLIENT_LIVE, c->is_placed ? 0 : PLACE_MS);
 	c->worker.fd = d->fds[--d->fd_count];
 	c->since_ms = l->now_ms;
 	c->row = (struct nursery_row){ NURSERY_MAGIC, NURSERY_VERSION, NURSERY_STATUS, .pid = r->pid,
@@ -235,10 +339,8 @@ forked(struct listener *l, struct client *c, const struct nursery_report *r, str
 	l->status.fork_us[l->status.forks++ % NURSERY_FORK_TIMES] = r->fork_us;
 	l->died = 0;
 	log_info("event=forked uid=%u pid=%d us=%u", c->caller.uid, r->pid, r->fork_us);
-	if (answer(c, NURSERY_FORKED, (struct nursery_answer){ .pid = r->pid }, c->worker.fd) < 0) {
-		syscall(SYS_pidfd_send_signal, c->worker.fd, SIGKILL, NULL, 0);
+	if (answer(c, NURSERY_FORKED, (struct nursery_answer){ .pid = r->pid }, c->worker.fd) < 0)
 		hang_up(l, c);
-	}
 }
 
 void
@@ -250,7 +352,7 @@ client_report(struct listener *l, struct template *t, const struct nursery_repor
 				    .user_us = r->user_us,
 				    .system_us = r->system_us,
 				    .peak_kib = r->peak_kib };
-	struct client *c = TAILQ_FIRST(&l->served);
+	struct client *c = TAILQ_FIRST(&l->clients);
 	while (c != NULL && (c->template != t || c->state != state ||
 			     (state == CLIENT_LIVE ? c->row.pid != r->pid : c->order.id != r->id)))
 		c = TAILQ_NEXT(c, next);
@@ -260,7 +362,7 @@ client_report(struct listener *l, struct template *t, const struct nursery_repor
 		c->row.stopped = WIFSTOPPED(r->status);
 		answer(c, NURSERY_CHANGED, a, -1);
 		if (WIFEXITED(r->status) || WIFSIGNALED(r->status))
-			release(l, c);
+			leave(l, c);
 		return;
 	}
 	t->deadline_ms = 0;
@@ -273,7 +375,7 @@ client_report(struct listener *l, struct template *t, const struct nursery_repor
 void
 client_orphan(struct listener *l, const struct template *t)
 {
-	for (struct client *next, *c = TAILQ_FIRST(&l->served); c != NULL; c = next) {
+	for (struct client *next, *c = TAILQ_FIRST(&l->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, next);
 		if (c->template != t)
 			continue;
@@ -281,15 +383,36 @@ client_orphan(struct listener *l, const struct template *t)
 		if (c->state == CLIENT_ORDERED)
 			refuse(l, c, NURSERY_TEMPLATE_DIED);
 		else if (watch_add(l, &c->worker, EPOLLIN) < 0)
-			release(l, c);
+			leave(l, c);
 	}
+}
+
+static void
+overdue(struct listener *l, struct client *c)
+{
+	c->deadline_ms = 0;
+	if (!is_served(c)) {
+		release(l, c);
+		return;
+	}
+	usher_ready(l, c); /* perhaps it has just come back */
+	if (c->is_placed)
+		return;
+	/* It is still ours, and not its user's, whose cgroup may be frozen. */
+	log_error("event=worker_hangs uid=%u pid=%d", c->caller.uid, c->row.pid);
+	syscall(SYS_pidfd_send_signal, c->worker.fd, SIGKILL, NULL, 0);
 }
 
 bool
 client_tick(struct listener *l)
 {
-	struct client *c;
-	while ((c = TAILQ_FIRST(&l->waiting)) != NULL && c->since_ms + HEAR_MS <= l->now_ms)
-		release(l, c);
-	return c != NULL;
+	bool due = false;
+	for (struct client *c = TAILQ_FIRST(&l->clients); c != NULL;) {
+		bool is_over = c->deadline_ms != 0 && c->deadline_ms <= l->now_ms;
+		due = due || c->deadline_ms != 0;
+		if (is_over)
+			overdue(l, c);
+		c = is_over ? TAILQ_FIRST(&l->clients) : TAILQ_NEXT(c, next);
+	}
+	return due;
 }

@@ -3,7 +3,6 @@
 
 #include "listener.h"
 
-#define EXIT_USAGE 2
 #define NOTIFY_FD 3 /* systemd, or nobody */
 
 static struct listener listener;
@@ -13,7 +12,8 @@ int
 watch_add(struct listener *l, struct watch *w, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = w };
-	return epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e);
+	int result = epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e);
+	return result < 0 && errno == EEXIST ? epoll_ctl(l->epoll, EPOLL_CTL_MOD, w->fd, &e) : result;
 }
 
 void
@@ -53,8 +53,7 @@ prepare(struct listener *l)
 		signal(taken[i], note);
 	}
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	TAILQ_INIT(&l->waiting);
-	TAILQ_INIT(&l->served);
+	TAILQ_INIT(&l->clients);
 	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++)
 		t->socket.fd = -1;
 	l->status = (struct nursery_status){ NURSERY_MAGIC, NURSERY_VERSION, NURSERY_STATUS, .pid = getpid() };
@@ -70,31 +69,23 @@ prepare(struct listener *l)
 	return setrlimit(RLIMIT_NOFILE, &(struct rlimit){ l->files.rlim_max, l->files.rlim_max });
 }
 
-/* All of them must be there: what is usual is for `pupitre nursery` to know. */
+/* All of them must be there, in this order: what is usual is for `pupitre nursery` to know. */
 static int
 parse(struct listener *l, char **argv)
 {
-	static const char *const names[OPTIONS] = { "--template",  "--python",  "--home",      "--settings",
-						    "--log-level", "--min-uid", "--max-total", "--max-per-user",
-						    "--burst",     "--notify" };
-	uint32_t *const numbers[] = { &l->min_uid, &l->policy.max_total, &l->policy.max_per_user, &l->policy.burst,
-				      &l->notify };
-	for (; *argv != NULL; argv++) {
-		size_t i = 0;
-		while (i < OPTIONS && strcmp(*argv, names[i]) != 0)
-			i++;
-		if (i == OPTIONS && strcmp(*argv, "--system") == 0 && geteuid() == 0)
-			l->system = true;
-		else if (i == OPTIONS || *++argv == NULL)
-			return -1;
-		else
-			l->options[i] = *argv;
-	}
-	for (size_t i = 0; i < OPTIONS; i++) {
-		const char *value = l->options[i];
+	static const char *const names[OPTIONS] = { "--template",  "--python",  "--home",           "--settings",
+						    "--log-level", "--min-uid", "--max-uid",        "--max-per-user",
+						    "--max-total", "--burst",   "--serve-confined", "--notify" };
+	uint32_t *const numbers[] = {
+		&l->min_uid,  &l->max_uid, &l->policy.max_per_user, &l->policy.max_total, &l->policy.burst,
+		&l->confined, &l->notify
+	};
+	for (size_t i = 0; i < OPTIONS; i++, argv += 2) {
+		const char *value = argv[0] == NULL ? NULL : argv[1];
 		char *end;
-		if (value == NULL || (i < OPTION_SETTINGS && *value != '/'))
+		if (value == NULL || strcmp(argv[0], names[i]) != 0 || (i < OPTION_SETTINGS && *value != '/'))
 			return -1;
+		l->options[i] = value;
 		if (i < OPTION_MIN_UID)
 			continue;
 		unsigned long long number = strtoull(value, &end, 10);
@@ -102,16 +93,58 @@ parse(struct listener *l, char **argv)
 			return -1;
 		*numbers[i - OPTION_MIN_UID] = (uint32_t)number;
 	}
-	return 0;
+	l->system = *argv != NULL && strcmp(*argv, "--system") == 0 && geteuid() == 0;
+	return argv[l->system] == NULL ? 0 : -1;
+}
+
+static void
+serve(struct listener *l)
+{
+	struct epoll_event event;
+	static const sigset_t none; /* empty */
+	bool due = true;
+	while (!noted[SIGTERM] && !noted[SIGINT] && l->status_of_mistake == 0 &&
+	       !(l->status.draining && l->policy.kernels == 0)) {
+		/* One event a turn: what it frees cannot be met again in the same turn. */
+		int n = epoll_pwait(l->epoll, &event, 1, l->crowd ? 0 : due ? TICK_MS : -1, &none);
+		/* Which lets no signal in when there is something at once, as in a crowd there always is. */
+		pselect(0, NULL, NULL, NULL, &(struct timespec){ 0 }, &none);
+		l->now_ms = clock_ms();
+		datagram_hurry(
+			true); /* closing a connection that was not heard may wait for who left something in it */
+		struct watch *w = event.data.ptr;
+		if (n == 1)
+			w->ready(l, w->owner);
+		due = client_tick(l);
+		for (int i = 0; i < ACCEPTS_A_TURN; i++)
+			client_accept(l, NULL);
+		datagram_hurry(false);
+		if (noted[SIGCHLD])
+			template_reap(l);
+		if (noted[SIGHUP])
+			template_build(l, true);
+		noted[SIGCHLD] = noted[SIGHUP] = false;
+		due = template_tick(l) || due;
+	}
+}
+
+/* Whoever is at the door, or in it, may keep us from closing it: it and the templates hear of our end before. */
+static void
+end(struct listener *l)
+{
+	struct stat is;
+	notify("STOPPING=1");
+	if (lstat(l->name.sun_path, &is) == 0 && is.st_dev == l->door_is.st_dev && is.st_ino == l->door_is.st_ino)
+		unlink(l->name.sun_path);
+	for (struct template *t = l->templates; t < TEMPLATES_END(l); t++)
+		shutdown(t->socket.fd, SHUT_RDWR);
+	shutdown(l->door.fd, SHUT_RDWR);
 }
 
 int
 main(int argc, char **argv)
 {
 	struct listener *l = &listener;
-	struct epoll_event event;
-	static const sigset_t none; /* empty */
-	struct stat is;
 	if (argc < 1 || parse(l, argv + 1) < 0) {
 		fprintf(stderr, "pupitre-nursery is started by `pupitre nursery`; see pupitre-nursery(1)\n");
 		return EXIT_USAGE;
@@ -122,28 +155,7 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	template_build(l, true);
-	for (bool due = true; !noted[SIGTERM] && !noted[SIGINT] && !(l->status.draining && l->policy.kernels == 0);) {
-		/* One event a turn: what it frees cannot be met again in the same turn. */
-		int n = epoll_pwait(l->epoll, &event, 1, l->crowd ? 0 : due ? TICK_MS : -1, &none);
-		/* Which lets no signal in when there is something at once, as in a crowd there always is. */
-		pselect(0, NULL, NULL, NULL, &(struct timespec){ 0 }, &none);
-		l->now_ms = clock_ms();
-		datagram_hurry(true); /* closing what a stranger left in a socket may wait for the stranger */
-		struct watch *w = event.data.ptr;
-		if (n == 1)
-			w->ready(l, w->owner);
-		due = client_tick(l);
-		client_accept(l, NULL);
-		datagram_hurry(false);
-		if (noted[SIGCHLD])
-			template_reap(l);
-		if (noted[SIGHUP])
-			template_build(l, true);
-		noted[SIGCHLD] = noted[SIGHUP] = false;
-		due = template_tick(l) || due;
-	}
-	notify("STOPPING=1");
-	if (lstat(l->name.sun_path, &is) == 0 && is.st_dev == l->door_is.st_dev && is.st_ino == l->door_is.st_ino)
-		unlink(l->name.sun_path);
-	return 0;
+	serve(l);
+	end(l);
+	return l->status_of_mistake;
 }

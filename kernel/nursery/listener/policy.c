@@ -10,7 +10,7 @@ policy_user(struct policy *p, uint32_t uid, long long now_ms)
 	for (struct policy_user *u = p->users; u != NULL; u = u->next) {
 		if (u->uid == uid)
 			return u;
-		if (u->waiting == 0 && u->kernels == 0 && u->spent_ms <= now_ms)
+		if (u->waiting == 0 && u->kernels == 0 && u->ushers == 0 && u->spent_ms <= now_ms)
 			idle = u;
 	}
 	if (idle == NULL && (idle = malloc(sizeof *idle)) != NULL) {
@@ -23,20 +23,27 @@ policy_user(struct policy *p, uint32_t uid, long long now_ms)
 }
 
 int
-policy_enter(struct policy *p, struct policy_user *u, long long now_ms)
+policy_enter(struct policy_user *u)
 {
-	if (u->waiting >= POLICY_WAITING_MAX || u->spent_ms > now_ms + POLICY_BURST_MS)
-		return -1;
-	u->waiting++;
-	p->waiting++;
-	return 0;
+	return ++u->waiting > POLICY_WAITING_MAX ? -1 : 0;
 }
 
 void
-policy_leave(struct policy *p, struct policy_user *u)
+policy_leave(struct policy_user *u)
 {
 	u->waiting--;
-	p->waiting--;
+}
+
+enum nursery_reason
+policy_spend(const struct policy *p, struct policy_user *u, long long now_ms)
+{
+	/* Each time spends its share of the time in which a burst comes back. */
+	long long spent =
+		(u->spent_ms > now_ms ? u->spent_ms : now_ms) + (p->burst == 0 ? 0 : POLICY_BURST_MS / p->burst);
+	if (spent > now_ms + POLICY_BURST_MS)
+		return NURSERY_TOO_MANY;
+	u->spent_ms = spent;
+	return NURSERY_OK;
 }
 
 enum nursery_reason
@@ -44,12 +51,8 @@ policy_admit(struct policy *p, struct policy_user *u, long long now_ms)
 {
 	if (p->max_total != 0 && p->kernels >= p->max_total)
 		return NURSERY_FULL;
-	/* Each launch spends its share of the time in which a burst comes back. */
-	long long spent =
-		(u->spent_ms > now_ms ? u->spent_ms : now_ms) + (p->burst == 0 ? 0 : POLICY_BURST_MS / p->burst);
-	if ((p->max_per_user != 0 && u->kernels >= p->max_per_user) || spent > now_ms + POLICY_BURST_MS)
+	if ((p->max_per_user != 0 && u->kernels >= p->max_per_user) || policy_spend(p, u, now_ms) != NURSERY_OK)
 		return NURSERY_TOO_MANY;
-	u->spent_ms = spent;
 	u->kernels++;
 	p->kernels++;
 	return NURSERY_OK;
@@ -60,10 +63,4 @@ policy_release(struct policy *p, struct policy_user *u)
 {
 	u->kernels--;
 	p->kernels--;
-}
-
-void
-policy_ban(struct policy_user *u, long long now_ms)
-{
-	u->spent_ms = now_ms + POLICY_BURST_MS + POLICY_BAN_MS;
 }

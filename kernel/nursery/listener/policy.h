@@ -9,13 +9,14 @@
 
 #include "nursery/messages.h"
 
-#define POLICY_WAITING_MAX 64 /* connections of one user that have not been served yet */
-#define POLICY_BURST_MS 4000  /* a burst, and as many again after this long */
-#define POLICY_BAN_MS 3600000 /* whoever tries to make us wait is not heard for this long */
+#define POLICY_WAITING_MAX 64       /* connections of one user that have not been served yet */
+#define POLICY_BURST_MS 4000        /* a burst, and as many again after this long */
+#define POLICY_STRANGERS UINT32_MAX /* in place of a uid: all who may not start a kernel */
 
 struct policy_user {
 	struct policy_user *next;
 	uint32_t uid, waiting, kernels;
+	uint32_t ushers;    /* processes that look at them; counted by usher.c */
 	uint64_t turn;      /* the number of the last one they got */
 	long long spent_ms; /* the time at which the whole burst is theirs again */
 };
@@ -23,22 +24,23 @@ struct policy_user {
 /* Limits of 0: none. Begins with zeros. */
 struct policy {
 	uint32_t max_total, max_per_user, burst;
-	uint32_t waiting, kernels; /* of all users */
+	uint32_t kernels; /* of all users */
 	uint64_t turn;
 	struct policy_user *users; /* owned, for the life of the process */
 };
 
-/* What is known of a user; NULL when there is no memory. It lasts while `waiting` or `kernels` is not 0, or the burst is not whole. */
+/* What is known of a user; NULL when there is no memory. It lasts while `waiting`, `kernels` or `ushers` is not 0, or the burst is not whole. */
 struct policy_user *policy_user(struct policy *p, uint32_t uid, long long now_ms);
 
-/* Count a connection that waits to be served, until it no longer does. 0, or -1: there are too many, or the user is banned. */
-int policy_enter(struct policy *p, struct policy_user *u, long long now_ms);
-void policy_leave(struct policy *p, struct policy_user *u);
+/* Count a connection that waits to be served, or to read an answer, until policy_leave. 0, or -1: there are too many. */
+int policy_enter(struct policy_user *u);
+void policy_leave(struct policy_user *u);
 
 /* A launch is asked for: NURSERY_OK, later followed by one policy_release; NURSERY_TOO_MANY or NURSERY_FULL. */
 enum nursery_reason policy_admit(struct policy *p, struct policy_user *u, long long now_ms);
 void policy_release(struct policy *p, struct policy_user *u);
 
-void policy_ban(struct policy_user *u, long long now_ms);
+/* Something else is asked for that counts as often as a launch: NURSERY_OK or NURSERY_TOO_MANY. */
+enum nursery_reason policy_spend(const struct policy *p, struct policy_user *u, long long now_ms);
 
 #endif

@@ -45,7 +45,7 @@ hang_up(struct listener *l, struct template *t, enum nursery_template_state stat
 	t->deadline_ms = 0;
 	l->ready = l->ready == t ? NULL : l->ready;
 	client_orphan(l, t);
-	if (needed && l->ready == NULL && l->unfit < UNFIT_MAX) {
+	if (needed && l->ready == NULL) {
 		l->build_ms = l->now_ms + (BACKOFF_MS << l->died);
 		l->died += l->died < BACKOFF_MAX;
 	}
@@ -69,7 +69,6 @@ become_ready(struct listener *l, struct template *t)
 	l->ready = t;
 	t->status.state = NURSERY_TEMPLATE_READY;
 	t->deadline_ms = 0;
-	l->unfit = 0;
 	log_info("event=template_ready pid=%d", t->status.pid);
 	notify("READY=1\nSTATUS=ready to fork");
 	if (!l->announced)
@@ -93,8 +92,10 @@ socket_ready(struct listener *l, void *template)
 		if (r.op == NURSERY_READY) {
 			become_ready(l, t);
 		} else {
-			log_error("event=template_unfit in_a_row=%u why=\"%s\"", ++l->unfit, r.text);
+			log_error("event=template_unfit why=\"%s\"", r.text);
 			notify("STATUS=the template is unfit; kernels start cold");
+			/* What was ready before is no mistake: a package may be half written. */
+			l->status_of_mistake = l->announced ? 0 : r.status;
 			hang_up(l, t, NURSERY_TEMPLATE_UNFIT);
 		}
 	} else {
@@ -113,15 +114,12 @@ void
 template_build(struct listener *l, bool asked)
 {
 	/* Where one was unfit, else in a free place, else in that of the oldest that was replaced, who then reports no more. */
-	static const int rank[] = { [NURSERY_TEMPLATE_UNFIT] = 0,
-				    [NURSERY_TEMPLATE_NONE] = 1,
-				    [NURSERY_TEMPLATE_OLD] = 2,
-				    [NURSERY_TEMPLATE_READY] = 3 };
+	static const int rank[] = { 1, 4, 3, 2, 0 }; /* by state: NONE, BUILDING, READY, OLD, UNFIT */
 	struct template *t = l->templates;
 	int ends[2] = { -1, -1 };
 	l->build_ms = 0;
 	if (asked)
-		l->unfit = l->died = 0;
+		l->died = 0;
 	for (struct template *other = l->templates; other < TEMPLATES_END(l); other++) {
 		int by = rank[other->status.state] - rank[t->status.state];
 		if (other->status.state == NURSERY_TEMPLATE_BUILDING)

@@ -16,7 +16,7 @@
 
 #include "base/fd.h"
 
-#define FIRST_FREE (NURSERY_FD_COUNT + 1) /* 0, then each descriptor at its index + 1 */
+#define ALL (NURSERY_FD_COUNT + BECOME_OURS) /* each at its index + 1 */
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 #define UMASK_MAX 0777
 #define PROGRAM "pupitre-worker"
@@ -28,30 +28,30 @@ static bool utf8_mode;
 /* --- descriptors and signals --- */
 
 int
-become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct err *e)
+become_fds(const int fds[NURSERY_FD_COUNT], int ours[BECOME_OURS], int ret_kept[2], struct err *e)
 {
-	int high[NURSERY_FD_COUNT];
-	for (int i = 0; i < NURSERY_FD_COUNT; i++) {
-		high[i] = fds[i] > FIRST_FREE ? fds[i] : fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FREE + 1);
-		if (high[i] < 0)
-			return err_system(e, "descriptor %d of %d", i + 1, NURSERY_FD_COUNT);
+	int high[ALL];
+	for (int i = 0; i < ALL; i++) {
+		int fd = i < NURSERY_FD_COUNT ? fds[i] : ours[i - NURSERY_FD_COUNT];
+		bool is_there = fd >= 0 || i < NURSERY_FD_COUNT;
+		high[i] = fd > ALL || !is_there ? fd : fcntl(fd, F_DUPFD_CLOEXEC, ALL + 1);
+		if (high[i] < 0 && is_there)
+			return err_system(e, "descriptor %d of %d", i + 1, ALL);
 	}
-	int kept = *keep > FIRST_FREE || *keep < 0 ? *keep : fcntl(*keep, F_DUPFD_CLOEXEC, FIRST_FREE + 1);
-	if (kept < 0 && *keep >= 0)
-		return err_system(e, "the template's own descriptor");
 	int empty = fd_open_empty(0); /* not close-on-exec: it may be 0 already */
 	if (empty < 0 || dup2(empty, 0) < 0)
 		return err_system(e, "an empty standard input");
-	for (int i = 0; i < NURSERY_FD_COUNT; i++) {
+	for (int i = 0; i < ALL; i++) {
 		bool is_given = i < NURSERY_FD_PAYLOAD;
-		if (dup3(high[i], i + 1, is_given ? 0 : O_CLOEXEC) < 0)
-			return err_system(e, "descriptor %d of %d", i + 1, NURSERY_FD_COUNT);
+		if (high[i] < 0)
+			close(i + 1);
+		else if (dup3(high[i], i + 1, is_given ? 0 : O_CLOEXEC) < 0)
+			return err_system(e, "descriptor %d of %d", i + 1, ALL);
 	}
-	if (kept >= 0 && dup3(kept, FIRST_FREE, O_CLOEXEC) < 0)
-		return err_system(e, "the template's own descriptor");
-	*keep = kept < 0 ? -1 : FIRST_FREE;
-	if (close_range(FIRST_FREE + (kept >= 0), ~0U, 0) < 0)
+	if (close_range(ALL + 1, ~0U, 0) < 0)
 		return err_system(e, "close_range");
+	for (int i = 0; i < BECOME_OURS; i++)
+		ours[i] = high[NURSERY_FD_COUNT + i] < 0 ? -1 : NURSERY_FD_COUNT + i + 1;
 	ret_kept[0] = NURSERY_FD_PAYLOAD + 1;
 	ret_kept[1] = NURSERY_FD_CWD + 1;
 	return 0;

@@ -25,10 +25,12 @@ struct payload {
 	size_t map_size;
 };
 
-/* 0 is /dev/null, 1..7 what a cold start is handed down (without close-on-exec), 8 the payload, 9 the working directory and 10 what *keep
- * was unless that is -1 (close-on-exec); everything else is closed. `fds` (consumed) may have any numbers. ret_kept: { payload, working directory }. May block for as long as
- * closing a descriptor of the caller's does. 0, or -1 with ERR_SYSTEM. */
-int become_fds(const int fds[NURSERY_FD_COUNT], int *keep, int ret_kept[2], struct err *e);
+#define BECOME_OURS 2
+
+/* 0 is /dev/null, 1..8 what a cold start is handed down (without close-on-exec), 9 the payload, 10 the working directory, then what `ours`
+ * were unless they are -1 (close-on-exec); everything else is closed. `fds` and `ours` (consumed; its new numbers) may have any numbers.
+ * ret_kept: { payload, working directory }. 0, or -1 with ERR_SYSTEM. */
+int become_fds(const int fds[NURSERY_FD_COUNT], int ours[BECOME_OURS], int ret_kept[2], struct err *e);
 
 /* All dispositions the default (see become_ignored), no alternate stack, nothing blocked but SIGINT: as front/spawn.c starts a worker. */
 void become_signals(void);

@@ -19,6 +19,7 @@
 #include "lifeline.h"
 #include "module.h"
 #include "nudge.h"
+#include "nursery/datagram.h"
 #include "nursery/heap/heap.h"
 #include "place.h"
 #include "start.h"
@@ -45,21 +46,35 @@ copy_python(const struct payload *payload, char ret[PATH_MAX])
 	}
 }
 
+/* The caller's descriptors, which came with the order in a socket: only the one they are for may be their last owner. */
+static int
+take_descriptors(int hand, int ret_fds[NURSERY_FD_COUNT], struct err *e)
+{
+	struct datagram d;
+	char byte;
+	if (datagram_receive(hand, &byte, sizeof byte, &d) <= 0 || d.fd_count != NURSERY_FD_COUNT)
+		return err_set(e, ERR_INVALID, "the caller's descriptors did not come");
+	memcpy(ret_fds, d.fds, NURSERY_FD_COUNT * sizeof *ret_fds);
+	return 0;
+}
+
 /* The process, before any Python runs in it: where it is accounted, what it may use, who it is, what it holds. */
 static int
-become_process(const struct nursery_order *order, int *fds, char ret_python[PATH_MAX], uint64_t *ret_ignored,
+become_process(const struct nursery_order *order, const int *fds, char ret_python[PATH_MAX], uint64_t *ret_ignored,
 	       struct err *e)
 {
 	const struct nursery_placement *p = &order->placement;
 	struct payload payload;
-	int kept[2], heap = heap_file();
-	if (place_in_cgroups(p, fds + NURSERY_FD_COUNT, e) < 0)
+	int theirs[NURSERY_FD_COUNT], kept[2], ours[BECOME_OURS] = { heap_file(), fds[NURSERY_ORDER_HAND] };
+	if (place_in_cgroups(p, fds + NURSERY_ORDER_FDS, e) < 0)
 		return -1;
 	if (setsid() < 0)
 		return err_system(e, "setsid");
-	if (place_process(p, e) < 0 || become_fds(fds, &heap, kept, e) < 0 || drop_privileges(p, e) < 0)
+	if (take_descriptors(fds[NURSERY_ORDER_HAND], theirs, e) < 0 || place_process(p, e) < 0 ||
+	    become_fds(theirs, ours, kept, e) < 0 || drop_privileges(p, e) < 0)
 		return -1;
-	heap_set_file(heap);
+	close(ours[1]); /* which tells the listener that we are the user's from now on */
+	heap_set_file(ours[0]);
 	prctl(PR_SET_NAME, "pupitre-worker");
 	become_signals();
 	if (become_open(kept[0], &payload, e) < 0)
@@ -139,7 +154,7 @@ awake(const char *python, uint64_t ignored)
 }
 
 _Noreturn void
-child_run(const struct nursery_order *order, int *fds)
+child_run(const struct nursery_order *order, const int *fds)
 {
 	struct err e = ERR_INIT;
 	char python[PATH_MAX];

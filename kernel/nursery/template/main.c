@@ -27,6 +27,7 @@
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 4
+#define EXIT_STATUS_MAX 64
 #define TIDY_SECONDS 5
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -112,9 +113,20 @@ watch_environment(void)
 	return failure;
 }
 
-/* pupitre.nursery.template.build(settings). 0 with the fingerprint, or -1 with the reason. */
+/* What the nursery is to end with because of it: Unfit's exit_status; 0 where another time may be better. */
 static int
-build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
+exit_status_of(PyObject *py_error)
+{
+	PyObject *py_status = py_error == NULL ? NULL : PyObject_GetAttrString(py_error, "exit_status");
+	long status = py_status == NULL ? 0 : PyLong_AsLong(py_status);
+	PyErr_Clear();
+	Py_XDECREF(py_status);
+	return status > 0 && status < EXIT_STATUS_MAX ? (int)status : 0;
+}
+
+/* pupitre.nursery.template.build(settings). 0 with the fingerprint, or -1 with the reason, and the status if it is a mistake. */
+static int
+build(struct template *t, const char *settings, struct nursery_report *ret)
 {
 	PyObject *py_fingerprint = NULL, *py_paths = NULL, *py_result = NULL; /* the first two borrowed */
 	PyObject *py_module = NULL;
@@ -128,13 +140,14 @@ build(struct template *t, const char *settings, char ret[NURSERY_TEXT_SIZE])
 		failure = watch(t, py_paths);
 	t->idle_ms *= 1000;
 	if (failure == 0) {
-		copy_text(py_fingerprint, ret);
+		copy_text(py_fingerprint, ret->text);
 	} else {
 		PyObject *py_error = py_take_exception();
 		PyObject *py_text = py_error == NULL ? NULL : PyObject_Str(py_error);
-		copy_text(py_text, ret);
+		copy_text(py_text, ret->text);
+		ret->status = exit_status_of(py_error);
 		if (*guard_refusal() != '\0')
-			snprintf(ret, NURSERY_TEXT_SIZE, "%s", guard_refusal());
+			snprintf(ret->text, sizeof ret->text, "%s", guard_refusal());
 		Py_XDECREF(py_text);
 		py_put_exception(py_error);
 		if (log_level_get() >= LOG_DEBUG)
@@ -188,7 +201,7 @@ main(int argc, char **argv)
 		template_report(&t, &report, -1);
 		return EXIT_FAILED;
 	}
-	if (interrupt_init() < 0 || build(&t, argv[1], report.text) < 0) {
+	if (interrupt_init() < 0 || build(&t, argv[1], &report) < 0) {
 		template_report(&t, &report, -1);
 		return EXIT_FAILED;
 	}

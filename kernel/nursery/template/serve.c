@@ -64,7 +64,7 @@ microseconds_since(const struct timespec *then)
 
 /* Fork for the order. The pid and everything that may be inherited are settled here; the rest is the child's. */
 static void
-fork_worker(struct template *t, const struct nursery_order *order, int *fds)
+fork_worker(struct template *t, const struct nursery_order *order, const int *fds)
 {
 	struct timespec begin;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -99,11 +99,11 @@ fork_worker(struct template *t, const struct nursery_order *order, int *fds)
 }
 
 static void
-serve_order(struct template *t, const struct nursery_order *order, int *fds, size_t fd_count)
+serve_order(struct template *t, const struct nursery_order *order, const int *fds, size_t fd_count)
 {
 	if (order->magic != NURSERY_MAGIC || order->version != NURSERY_VERSION || order->op != NURSERY_FORK ||
 	    order->placement.cgroup_count > NURSERY_CGROUPS_MAX ||
-	    fd_count != NURSERY_FD_COUNT + order->placement.cgroup_count)
+	    fd_count != NURSERY_ORDER_FDS + order->placement.cgroup_count)
 		refuse(t, order->id, NURSERY_BAD_REQUEST, "the listener's order is malformed");
 	else if (is_stale(t))
 		refuse(t, order->id, NURSERY_STALE, "");
@@ -124,9 +124,7 @@ take_order(struct template *t)
 		return got;
 	if (d.size == sizeof order)
 		serve_order(t, &order, d.fds, d.fd_count);
-	datagram_hurry(true);
 	datagram_close(&d);
-	datagram_hurry(false);
 	return 1;
 }
 

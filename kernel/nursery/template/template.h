@@ -45,6 +45,6 @@ int template_serve(struct template *t);
 int template_report(struct template *t, struct nursery_report *report, int fd);
 
 /* child.c: the forked process becomes the worker of the order. `fds` as they came with it, consumed. */
-_Noreturn void child_run(const struct nursery_order *order, int *fds);
+_Noreturn void child_run(const struct nursery_order *order, const int *fds);
 
 #endif

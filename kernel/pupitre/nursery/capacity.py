@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pupitre import cgroups, doctor, install, version
-from pupitre.nursery import chart, messages, settings, status, weigh
+from pupitre.nursery import chart, glance, messages, settings, status, weigh
 from pupitre.nursery.classroom import STAGES, Step, steps_of, write_csv
 from pupitre.nursery.fit import Machine, Report
 from pupitre.nursery.weigh import Kind, Lesson, Trouble
@@ -157,7 +157,7 @@ def fixed_cost(socket: str) -> float:
     if not isinstance(found, messages.Status):
         raise Trouble(f"the nursery at {socket} does not say its status")
     pids = [found.pid, *(template.pid for template in found.templates if template.pid > 0)]
-    return sum(status.memory_of(pid).proportional or 0 for pid in pids) / 1024
+    return sum(glance.memory_of(pid).proportional or 0 for pid in pids) / 1024
 
 
 def refuse_cold(kernels: list[weigh.Kernel]) -> None:

@@ -52,12 +52,10 @@ def template_settings(chosen: Settings, imports: list[str]) -> str:
 
 
 def command_line(chosen: Settings, listener: str, template: str, imports: list[str]) -> list[str]:
-    """The arguments of pupitre-nursery, its own path first."""
+    """The arguments of pupitre-nursery, its own path first, in its order; --notify and --system are still to come."""
     arguments = [listener, "--template", template, "--python", chosen.python]
-    arguments += ["--settings", template_settings(chosen, imports), "--home", chosen.home]
+    arguments += ["--home", chosen.home, "--settings", template_settings(chosen, imports)]
     arguments += ["--log-level", chosen.log_level]
-    if chosen.system:
-        arguments.append("--system")
     for name, number in chosen.limits.items():
         arguments += [f"--{name}", str(number)]
     return arguments
@@ -106,7 +104,7 @@ def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     os.dup2(door.fileno(), 0)
     if (systemd := notifier()) is not None:
         os.set_inheritable(systemd.fileno(), True)
-    arguments += ["--notify", str(systemd.fileno() if systemd else 0)]
+    arguments += ["--notify", str(systemd.fileno() if systemd else 0), *(["--system"] if options.system else [])]
     for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where a descriptor was closed
         stream.flush()
     os.execve(arguments[0], arguments, {})

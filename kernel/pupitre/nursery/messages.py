@@ -64,7 +64,7 @@ REASONS: Final = {
     "OTHER_NAMESPACE": "the kernel runs in other namespaces (a container) than the nursery",
     "OTHER_LABEL": "the kernel has another security label than the nursery",
     "SECCOMP": "the kernel is under a seccomp filter that the nursery is not under",
-    "NO_NEW_PRIVS": "no_new_privs of the kernel and of the nursery differ",
+    "NO_NEW_PRIVS": "no_new_privs of the kernel and of the nursery differ, or both have it and serve-confined is off",
     "OTHER_ROOT": "the kernel has another root directory than the nursery",
     "GROUPS": "the user is in more groups than a request can carry",
     "CGROUP": "the kernel's cgroup cannot be joined",

@@ -136,6 +136,12 @@ OPTIONS: dict[str, Option] = {
     "max-per-user": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels of one user at a time; 0: no limit"),
     "max-total": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels of all users at a time; 0: no limit"),
     "min-uid": Option(number(0, UID_MAX, "a user"), "N", "with --system: serve users from this number on"),
+    "max-uid": Option(number(0, UID_MAX, "a user"), "N", "with --system: serve users up to this number"),
+    "serve-confined": Option(
+        number(0, 1, "yes and no"),
+        "N",
+        "1: serve kernels with no_new_privs where the nursery has it, too; they may be in a sandbox",
+    ),
     "burst": Option(number(0, COUNT_MAX, "kernels"), "N", "kernels that one user may start at once; 0: no limit"),
     "idle-rebuild": Option(
         number(0, SECONDS_MAX, "seconds"), "SECONDS", "warm a new Python after that long without a start; 0: never"
@@ -270,7 +276,14 @@ class Settings:
 
 
 # Where nobody says: of a user's own nursery, and of one that serves strangers. 0: no limit.
-LIMITS = {"min-uid": (1000, 1000), "max-per-user": (0, 64), "max-total": (0, 0), "burst": (0, 32)}
+LIMITS = {
+    "min-uid": (1000, 1000),
+    "max-uid": (60000, 60000),  # beyond are those that systemd draws, nobody's, and subordinate ones
+    "max-per-user": (0, 64),
+    "max-total": (0, 0),
+    "burst": (0, 32),
+    "serve-confined": (0, 0),
+}
 
 
 def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Settings:
@@ -278,8 +291,9 @@ def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Setti
     file = Path(config) if config is not None else default_file(system)
     read = config is not None or file.exists()
     values = {**(read_file(file) if read else {}), **read_command_line(given)}
-    if "min-uid" in values and not system:
-        raise Wrong("min-uid is for --system: without it a nursery serves nobody but you")
+    for name in ("min-uid", "max-uid"):
+        if name in values and not system:
+            raise Wrong(f"{name} is for --system: without it a nursery serves nobody but you")
     socket = values.get("socket") or default_socket(system)
     if len(os.fsencode(socket)) > SOCKET_PATH_MAX:
         raise Wrong(f"the path of the socket may have {SOCKET_PATH_MAX} bytes, and {socket} has more")

@@ -16,10 +16,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from pupitre.nursery import messages
+from pupitre.nursery import glance, messages
 from pupitre.nursery.messages import Answer, Op, Row, Status, TemplateState
 
 EXIT_READY = 0
@@ -112,45 +111,6 @@ def ask(given: str | None, op: Op, deadline: float) -> tuple[str, list[Status | 
         return path, list(receive(peer, path, deadline))
 
 
-class Memory(NamedTuple):
-    """KiB of one process; None where /proc does not tell us."""
-
-    private: int | None = None
-    shared: int | None = None
-    proportional: int | None = None
-    resident: int | None = None
-
-
-def memory_of(pid: int) -> Memory:
-    """The memory of a process: all of it of our own ones and for root, else only how much is resident."""
-    folder = Path("/proc") / str(pid)
-    try:
-        sizes: Counter[str] = Counter()
-        for line in (folder / "smaps_rollup").read_text().splitlines()[1:]:
-            name, size, *_ = line.split()
-            sizes[name.rstrip(":")] += int(size)
-        private = sizes["Private_Clean"] + sizes["Private_Dirty"]
-        return Memory(private, sizes["Shared_Clean"] + sizes["Shared_Dirty"], sizes["Pss"], sizes["Rss"])
-    except (OSError, ValueError):
-        pass
-    try:
-        pages = int((folder / "statm").read_text().split()[1])
-        return Memory(resident=pages * os.sysconf("SC_PAGE_SIZE") // 1024)
-    except (OSError, ValueError, IndexError):
-        return Memory()
-
-
-def state_of(row: Row) -> str:
-    """What a worker does: running, waiting, stopped, or gone by now."""
-    if row.stopped:
-        return "stopped"
-    try:
-        letter = Path(f"/proc/{row.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return "gone"
-    return {"R": "running", "T": "stopped", "t": "stopped", "Z": "gone", "X": "gone"}.get(letter, "waiting")
-
-
 def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
@@ -171,8 +131,12 @@ def is_ready(found: Status) -> bool:
 def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
     """Everything, as the JSON says it. Times in seconds or microseconds, memory in KiB, as the keys say."""
 
+    asked = [(template.pid, -1) for template in found.templates] + [(row.pid, row.uid) for row in rows]
+    processes = glance.look(asked)
+
     def memory(pid: int) -> dict[str, int | None]:
-        return {f"{name}_kib": size for name, size in memory_of(pid)._asdict().items()}
+        known = processes.get(pid, glance.Process()).memory
+        return {f"{name}_kib": size for name, size in known._asdict().items()}
 
     return {
         "socket": path,
@@ -207,7 +171,7 @@ def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
                 "pid": row.pid,
                 "uid": row.uid,
                 "user": user_name(row.uid),
-                "state": state_of(row),
+                "state": "stopped" if row.stopped else processes.get(row.pid, glance.Process()).state,
                 "age_s": row.age,
                 **memory(row.pid),
             }
@@ -256,6 +220,8 @@ def worker_lines(workers: list[dict[str, Any]]) -> Iterator[str]:
         states = Counter(worker["state"] for worker in own)
         counts = f"{len(own):>7}  {states['running']:>7}  {states['waiting']:>7}  {states['stopped']:>7}"
         memory = [megabytes([worker[name] for worker in own]) for name in ("private_kib", "shared_kib")]
+        if any(worker["private_kib"] is None and worker["state"] == glance.SILENT for worker in own):
+            memory = [glance.SILENT, glance.SILENT]
         yield f"           {user:<{width}}  {counts}  {memory[0]:>10}  {memory[1]:>10}"
 
 

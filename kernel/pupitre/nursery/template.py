@@ -37,6 +37,14 @@ _resting = 0.0
 class Unfit(Exception):
     """This Python must not be forked; the text says why, in one line."""
 
+    exit_status = 0  # of the nursery; 0: perhaps the next one may be, so it tries again
+
+
+class Mistake(Unfit):
+    """Nor may the next, until somebody changes what is imported."""
+
+    exit_status = 2
+
 
 def build(settings_json: str) -> tuple[str, list[str], int]:
     """What `pupitre-template` calls. `settings_json`: an object with
@@ -109,6 +117,9 @@ def _import(names: list[str]) -> dict[str, str]:
             continue
         try:
             import_module(name)
+        except ModuleNotFoundError as error:
+            kind = Mistake if error.name == name.partition(".")[0] else Unfit
+            raise kind(f"cannot import {name}: {error}") from error
         except Exception as error:
             raise Unfit(f"cannot import {name}: {type(error).__name__}: {error}") from error
     return left_out

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pupitre.nursery import status
+from pupitre.nursery import glance
 from pupitre.nursery.classroom import Step
 from pupitre.nursery.wire import Client, NoAnswer
 
@@ -181,7 +181,7 @@ class Kernel:
             raise NoAnswer(f"the kernel ended with status {self._process.returncode}")
         private = proportional = tables = tasks = 0
         for pid in self.pids():
-            seen = status.memory_of(pid)
+            seen = glance.memory_of(pid)
             if seen.private is None or seen.proportional is None:
                 if status_line(pid, "Threads"):
                     raise Trouble(f"the memory of process {pid} cannot be read: run this as its user, or as root")
