@@ -264,9 +264,15 @@ class Client:
         socket.setsockopt(zmq.IPV6, self.connection.is_ipv6())
         if channel in ("shell", "control", "stdin"):
             socket.setsockopt(zmq.IDENTITY, self.identity)
+        if channel == "stdin":
+            socket.setsockopt(zmq.IMMEDIATE, 1)  # so that it can be told when the kernel has it: wait_stdin()
         socket.connect(self.connection.endpoint(channel))
         self.sockets[channel] = socket
         return socket
+
+    def wait_stdin(self) -> None:
+        """Return when the kernel has the stdin channel; the others tell by an answer."""
+        assert self.sockets["stdin"].poll(DEADLINE * 1000, zmq.POLLOUT), "the kernel does not take the stdin channel"
 
     def close(self) -> None:
         for socket in self.sockets.values():

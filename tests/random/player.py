@@ -16,6 +16,7 @@ from ledger import Exchange, Ledger, Press, Wrong, number
 from plan import CLIENTS, SLOW, Ask, Garbage, Settle, Step, Stop, Vanish, Wait
 from raw import DEADLINE, DELIMITER, Client, Message
 
+ARRIVAL = 1.0  # seconds in which what a vanished client had sent arrives
 QUIET = 0.05  # seconds in which what is left comes
 IGNORED = "\nKeyboardInterrupt: \n"  # the end of what Python writes below "Exception ignored in"
 NOBODY = "this client does not listen on its stdin channel"  # yet
@@ -79,6 +80,8 @@ class Player:
         while len(self.seen) < CLIENTS:  # the socket that connected last
             self.pump(QUIET, everybody=True)
         self.ledger.judge()
+        for client in (self.watcher, *self.clients):
+            client.wait_stdin()
         assert self.kernel.front
         self.descriptors = self.kernel.front.descriptors()
 
@@ -171,7 +174,7 @@ class Player:
             if exchange.ask.client == step.client and exchange.reply is None:
                 exchange.lost = True
                 if exchange.idle is None and exchange.ask.cell and exchange.ask.cell.answers:
-                    self.release(exchange)
+                    self.release(exchange, time.monotonic() + ARRIVAL)
         for socket in old.sockets.values():
             if socket in self.slow:
                 self.slow.remove(socket)
@@ -184,6 +187,8 @@ class Player:
         session = old.session if step.same_session else None
         new = self.kernel.client(wait=False, session=session, hwm=int(step.client == SLOW))
         new.count = old.count
+        if step.same_session:
+            new.wait_stdin()  # or what the kernel asks may go down the old connection, before it knows of the new one
         self.clients[step.client] = new
         self.listen(new)
 
@@ -259,15 +264,15 @@ class Player:
         if exchange.idle is None:
             self.press(exchange.ask.number % 2 == 0)
 
-    def release(self, exchange: Exchange) -> None:
-        """Its client has vanished: nobody will answer its questions."""
+    def release(self, exchange: Exchange, until: float) -> None:
+        """Its client has vanished: nobody will answer its questions. It may not have arrived `until` then."""
         if exchange.idle is not None:
             return
         if exchange is self.ledger.running:
             self.press(exchange.ask.number % 2 == 0)
-        elif not self.ledger.unfinished():
+        elif not self.ledger.unfinished() and time.monotonic() > until:
             return  # it never arrived
-        self.later(0.1, lambda: self.release(exchange))
+        self.later(0.1, lambda: self.release(exchange, until))
 
     def on_question(self, exchange: Exchange, owner: Exchange, question: Message) -> None:
         assert owner.ask.cell
