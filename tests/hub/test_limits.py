@@ -53,8 +53,9 @@ import re
 value = sum(map(int, re.findall(r"Shared_\w+:\s+(\d+)", open("/proc/self/smaps_rollup").read())))  # kB
 """
 DOCTOR = """
-from pupitre import doctor
-value = [finding.text for finding in doctor.check_limits()]
+import subprocess, sys
+code = "from pupitre import doctor; [print(finding.text) for finding in doctor.check_limits()]"
+value = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
 """
 
 
