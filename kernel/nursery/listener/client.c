@@ -390,13 +390,13 @@ client_orphan(struct listener *l, const struct template *t)
 static void
 overdue(struct listener *l, struct client *c)
 {
+	char byte;
 	c->deadline_ms = 0;
 	if (!is_served(c)) {
 		release(l, c);
 		return;
 	}
-	usher_ready(l, c); /* perhaps it has just come back */
-	if (c->is_placed)
+	if (recv(c->report.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0) /* it has just become so */
 		return;
 	/* It is still ours, and not its user's, whose cgroup may be frozen. */
 	log_error("event=worker_hangs uid=%u pid=%d", c->caller.uid, c->row.pid);

@@ -96,12 +96,12 @@ static void
 set_buffers(void)
 {
 	const char *unbuffered = getenv("PYTHONUNBUFFERED");
-	FILE *const files[] = { stdin, stdout, stderr };
 	char *end = NULL;
 	if (unbuffered == NULL || *unbuffered == '\0' || (strtol(unbuffered, &end, 10) == 0 && *end == '\0'))
 		return;
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-		setvbuf(files[i], NULL, _IONBF, BUFSIZ);
+	setvbuf(stdin, NULL, _IONBF, BUFSIZ);
+	setvbuf(stdout, NULL, _IONBF, BUFSIZ);
+	setvbuf(stderr, NULL, _IONBF, BUFSIZ);
 }
 
 /* What pupitre-worker's main sets up before Python. */
