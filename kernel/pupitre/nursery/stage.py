@@ -6,23 +6,27 @@ guard (trust.py), which C has put into sys.modules before the first import.
 import os
 import shutil
 import sys
+from typing import Any
 
-_GUARD = "_pupitre_guard"
+_guard: Any = None
 
 
 def enter() -> None:
     """Work in a folder of our own; as root, make sure that what configures IPython for the machine is root's alone."""
+    global _guard
+    # What is in sys.modules when the shell is protected, a kernel puts back when it is missing.
+    _guard = sys.modules.pop("_pupitre_guard", None)
     place = os.path.join(os.path.expanduser("~"), "scratch")
     shutil.rmtree(place, ignore_errors=True)  # of a template that failed
     os.mkdir(place, 0o700)
     os.chdir(place)
-    if _GUARD in sys.modules:
+    if _guard is not None:
         from IPython.core.application import ENV_CONFIG_DIRS, SYSTEM_CONFIG_DIRS
 
         for folder in (*ENV_CONFIG_DIRS, *SYSTEM_CONFIG_DIRS):
             for above, _, names in os.walk(folder):
                 for name in (".", *names):
-                    sys.modules[_GUARD].check(os.path.join(above, name))
+                    _guard.check(os.path.join(above, name))
 
 
 def leave() -> None:
@@ -33,5 +37,6 @@ def leave() -> None:
 
 def dismiss_guard() -> str:
     """What it has refused, one sentence, or ""."""
-    guard = sys.modules.pop(_GUARD, None)
+    global _guard
+    guard, _guard = _guard, None
     return str(guard.end()) if guard is not None else ""
