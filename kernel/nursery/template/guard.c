@@ -13,14 +13,16 @@ static const char text[] = {
 
 static enum { NOT_YET, BEGUN, IN_VAIN } state; /* in vain: nothing at all is run */
 static char refusal[200];
+static PyObject *py_names; /* owned: the guard's, once it has begun */
 
-/* trust.py as a module, in sys.modules until somebody takes it out, and its begin(). 0, or -1 with an exception. */
+/* trust.py as a module, in sys.modules until stage.enter() takes it out, and its begin(). 0, or -1 with an exception. */
 static int
 begin(void)
 {
 	PyObject *py_result = NULL, *py_code = NULL, *py_module = PyImport_AddModule(MODULE); /* borrowed */
 	PyObject *py_dict = py_module == NULL ? NULL : PyModule_GetDict(py_module);           /* borrowed */
 	state = BEGUN;
+	py_names = Py_XNewRef(py_dict);
 	if (py_dict != NULL && PyDict_SetItemString(py_dict, "__builtins__", PyEval_GetBuiltins()) == 0)
 		py_code = Py_CompileString(text, "<pupitre/nursery/trust.py>", Py_file_input);
 	if (py_code != NULL)
@@ -32,17 +34,15 @@ begin(void)
 	return py_result == NULL ? -1 : 0;
 }
 
-/* trust.check(path), while there is one. */
+/* trust.check(path), until trust.end() takes it away; in sys.modules the module is no longer then. */
 static int
 check(PyObject *py_path)
 {
-	PyObject *py_name = PyUnicode_InternFromString(MODULE);
-	PyObject *py_module = py_name == NULL ? NULL : PyImport_GetModule(py_name);
-	Py_XDECREF(py_name);
-	if (py_module == NULL)
-		return PyErr_Occurred() == NULL ? 0 : -1;
-	PyObject *py_result = PyObject_CallMethod(py_module, "check", "O", py_path);
-	Py_DECREF(py_module);
+	PyObject *py_check = PyDict_GetItemString(py_names, "check"); /* borrowed */
+	if (py_check == NULL)
+		return 0;
+	PyObject *py_result = PyObject_CallFunctionObjArgs(Py_NewRef(py_check), py_path, NULL);
+	Py_DECREF(py_check);
 	Py_XDECREF(py_result);
 	return py_result == NULL ? -1 : 0;
 }
@@ -68,7 +68,7 @@ open_code(PyObject *py_path, void *unused)
 		state = IN_VAIN;
 	if (state == IN_VAIN && PyErr_Occurred() == NULL)
 		PyErr_SetString(PyExc_PermissionError, refusal);
-	if (state == IN_VAIN || check(py_path) < 0) {
+	if (state == IN_VAIN || (py_names != NULL && check(py_path) < 0)) {
 		remember_refusal();
 		return NULL;
 	}

@@ -14,7 +14,7 @@ _guard: Any = None
 def enter() -> None:
     """Work in a folder of our own; as root, make sure that what configures IPython for the machine is root's alone."""
     global _guard
-    # What is in sys.modules when the shell is protected, a kernel puts back when it is missing.
+    # C keeps it. What is in sys.modules when the shell is protected, a kernel would put back when it is missing.
     _guard = sys.modules.pop("_pupitre_guard", None)
     place = os.path.join(os.path.expanduser("~"), "scratch")
     shutil.rmtree(place, ignore_errors=True)  # of a template that failed

@@ -176,4 +176,5 @@ def end() -> str:
                 check(path)
     except PermissionError:
         pass
+    globals().pop("check")  # which C calls for each file as long as it is there
     return refused
