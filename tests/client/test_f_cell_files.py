@@ -50,14 +50,13 @@ def crowded(directory: Path) -> Path:
 
 def plant(folder: Path, pid: int) -> None:
     """Pipes to which nobody writes, in the places of the cells of a process."""
-    place = folder / f"ipykernel_{pid}"
+    place, is_new = folder / f"ipykernel_{pid}", not folder.exists()
     place.mkdir(parents=True)
     for cell in BROKEN:
         os.mkfifo(place / f"{murmur2(cell.encode())}.py", 0o666)
-    for above in (place, *place.parents):
-        if above == folder.parent:
-            break
-        above.chmod(0o777)
+    place.chmod(0o777)
+    if is_new:  # and not /tmp
+        folder.chmod(0o777)
 
 
 def shown(client: Client) -> list[object]:
