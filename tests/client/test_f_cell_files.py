@@ -33,8 +33,10 @@ BELOW = ("", "runtime", "jupyter/runtime", ".local/share/jupyter/runtime")
 
 @pytest.fixture
 def private() -> Iterator[Path]:
-    """A folder in which nobody else can make anything, nor above it."""
-    path = Path(tempfile.mkdtemp(prefix=".private-", dir=sys.prefix))
+    """A folder in which nobody else can make anything, nor above it: the project itself may be below /tmp."""
+    places = [sys.prefix, os.path.expanduser("~"), os.environ.get("XDG_RUNTIME_DIR", ""), "/run"]
+    place = next(place for place in places if place and not others_could_make(f"{place}/nothing-of-this-name"))
+    path = Path(tempfile.mkdtemp(prefix=".private-", dir=place))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

@@ -115,9 +115,9 @@ serve(struct listener *l)
 		struct watch *w = event.data.ptr;
 		if (n == 1)
 			w->ready(l, w->owner);
-		due = client_tick(l);
 		for (int i = 0; i < ACCEPTS_A_TURN; i++)
 			client_accept(l, NULL);
+		due = client_tick(l); /* of those that came just now, too */
 		datagram_hurry(false);
 		if (noted[SIGCHLD])
 			template_reap(l);
