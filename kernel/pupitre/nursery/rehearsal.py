@@ -219,6 +219,7 @@ def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
     shell.history_manager.reset(new_session=False)
     shell.displayhook.flush()
     shell.execution_count = 1
+    shell.kernel.newest_cell = None
     shell.user_ns.clear()
     shell.user_ns.update(before)
     shell.last_execution_result = None
