@@ -104,6 +104,9 @@ void shell_accept(struct front *f, struct request *r);
 void shell_read(struct front *f);
 /* Begin queued requests while the worker is free. */
 void shell_advance(struct front *f);
+/* Take the active request from the worker, and end all that concerned it: its question, the report of an interrupt. NULL: there is none.
+ * Owned by the caller. */
+struct request *shell_release(struct front *f);
 /* The kernel ends: answer the active request and whatever is queued or was sent. */
 void shell_answer_rest(struct front *f);
 /* Its first half: read all that was sent, with `wait` also what is on its way; 1 s at most. */

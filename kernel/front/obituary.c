@@ -258,8 +258,7 @@ void
 obituary_publish(struct front *f)
 {
 	json_auto_t *error = make_error(f);
-	struct request *active = f->active;
-	f->active = NULL;
+	struct request *active = shell_release(f);
 	show_error(f, active, error);
 	/* Before the first reply: whoever asks on after it, as clients do that allow errors, is to find the kernel dead as it is, rather
 	 * than take one error after the other for a page that has run to its end. */

@@ -103,18 +103,6 @@ on_hello(struct front *f, const struct frame *frame, struct err *e)
 	return 0;
 }
 
-/* The active request is answered; forget everything that concerned it. */
-static struct request *
-release_active(struct front *f)
-{
-	struct request *r = f->active;
-	f->active = NULL;
-	f->report_ms = 0;
-	stdinput_close(f);
-	atomic_store(&f->worker.shared->state.interrupt_serial, 0);
-	return r;
-}
-
 static int
 on_reply(struct front *f, const struct frame *frame, struct err *e)
 {
@@ -127,7 +115,7 @@ on_reply(struct front *f, const struct frame *frame, struct err *e)
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
 	if (frame->header.flags & FRAME_ABORT_QUEUE)
 		shell_open_abort_window(f);
-	exchange_end(f, release_active(f), &reply);
+	exchange_end(f, shell_release(f), &reply);
 	return 0;
 }
 
@@ -148,7 +136,7 @@ on_done(struct front *f, const struct frame *frame, struct err *e)
 	if (f->active == NULL || frame->header.serial != f->active->serial)
 		return err_set(e, ERR_INVALID, "the end of request %u, which is not open", frame->header.serial);
 	streams_read_pipes(f, PIPE_BYTES_BEFORE_REPLY);
-	struct request *r = release_active(f);
+	struct request *r = shell_release(f);
 	if (frame->header.part_count > 0)
 		fail_for(f, r, part(frame, DONE_CAUSE));
 	else if (request_wants_reply(r))

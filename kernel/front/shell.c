@@ -213,11 +213,23 @@ shell_refuse_rest(struct front *f, json_t *error)
 		refuse_request(f, r, error);
 }
 
+struct request *
+shell_release(struct front *f)
+{
+	struct request *r = f->active;
+	if (r == NULL)
+		return NULL;
+	f->active = NULL;
+	f->report_ms = 0;
+	stdinput_close(f);
+	atomic_store(&f->worker.shared->state.interrupt_serial, 0);
+	return r;
+}
+
 void
 shell_answer_rest(struct front *f)
 {
-	struct request *r = f->active;
-	f->active = NULL;
+	struct request *r = shell_release(f);
 	shell_read_rest(f, false);
 	if (r != NULL)
 		exchange_fail(f, r, STOPPED, "The kernel was shut down before this was done.");

@@ -109,11 +109,7 @@ stdinput_ask(struct front *f, uint32_t serial, uint16_t number, const struct wir
 void
 stdinput_tick(struct front *f)
 {
-	struct question *q = &f->question;
-	if (q->retry_ms == 0 || clock_ms() < q->retry_ms)
-		return;
-	q->retry_ms = 0;
-	if (q->open)
+	if (f->question.retry_ms != 0 && clock_ms() >= f->question.retry_ms)
 		put_question(f);
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Specification table, section I, and hazard P20: input() and getpass()."""
 
+from collections.abc import Callable
+
 import pytest
 from launch import Kernel
 from raw import Client, Message, Result, within
@@ -248,6 +250,21 @@ def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kern
     late.open("stdin")
     late.answer("here", late.recv_input_request(msg_id))
     assert late.collect(msg_id, begun=True).text == "'here'"
+
+
+def test_i_a_kernel_that_dies_while_its_client_is_looked_for(launch: Callable[..., Kernel]) -> None:
+    kernel = launch()
+    late = kernel.client()
+    late.sockets.pop("stdin").close(0)
+    msg_id = late.execute("input()", allow_stdin=True)
+    late.recv_busy(msg_id)
+    late.recv_input(msg_id)
+    late.recv_stream(msg_id, ABSENT, "stderr")
+    late.collect(late.send("interrupt_request", channel="control"))
+    late.collect(msg_id, begun=True)
+    die = "import os, threading; threading.Timer(0.2, os.kill, (os.getpid(), 9)).start(); input()"
+    assert late.run(die, allow_stdin=True).status == "error"
+    assert kernel.wait_exit() == -9
 
 
 ASK_IN_A_THREAD = """
