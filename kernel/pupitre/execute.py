@@ -14,6 +14,8 @@ from asyncio import Task
 from bdb import BdbQuit
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
+from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,6 +89,13 @@ class Outcome:
         self.result = self.error = None
 
 
+class _Awaits(partial[Any]):
+    """Makes the coroutine of a cell, in a call that cannot be stopped.
+
+    One that Stop parts from whoever would start it is never awaited, and Python would say so in the cell.
+    """
+
+
 class Answer(NamedTuple):
     """The content of a reply, and whether it says that the cell failed."""
 
@@ -135,6 +144,8 @@ class Executor:
             outcome.result = self.kernel.loop.call_as_task(
                 self.call_user, request, self.context.run, self._run, request
             )
+            if type(outcome.result) is _Awaits:
+                outcome.result = outcome.result()
         except BaseException as escaped:
             outcome.error = escaped
         if type(outcome.result) is CoroutineType:
@@ -147,7 +158,7 @@ class Executor:
         return door.call_user(request.message.serial, request.count, function, *args)
 
     def _run(self, request: Request) -> Any:
-        """The result of a plain cell, or the coroutine of one that awaits something."""
+        """The result of a plain cell, or the coroutine of one that awaits something, or what makes it."""
         door.parent.set((request.message.serial, request.message))
         shell, code = self.shell, request.code
         options: dict[str, Any] = {"store_history": request.store, "silent": request.silent}
@@ -161,7 +172,9 @@ class Executor:
             or not shell.should_run_async(code, transformed_cell=transformed)
         ):
             return shell.run_cell(code, **options)
-        return shell.run_cell_async(code, transformed_cell=transformed, preprocessing_exc_tuple=None, **options)
+        options |= {"transformed_cell": transformed, "preprocessing_exc_tuple": None}
+        run = _Awaits(shell.run_cell_async, code, **options)
+        return run if iscoroutinefunction(shell.run_cell_async) else run()
 
     # Await cells.
 
