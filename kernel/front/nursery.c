@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,22 +17,38 @@
 #include "front/payload.h"
 #include "nursery/datagram.h"
 
+#define PLACES 4  /* where a nursery may be, if nobody names it */
 #define FDS_MAX 4 /* descriptors taken from one answer; one is right */
+
+/* Of those that are not named, as kernel/pupitre/nursery/places.py has them. The length, as snprintf; 0: there is no such place. */
+static int
+write_place(int i, char *ret, size_t size)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR"), *home = getenv("HOME");
+	struct utsname machine;
+	switch (i) {
+	case 0: return runtime == NULL || *runtime != '/' ? 0 : snprintf(ret, size, "%s/" NURSERY_SOCKET, runtime);
+	case 1: return snprintf(ret, size, NURSERY_RUNTIME_FOLDERS "%u/" NURSERY_SOCKET, (unsigned)geteuid());
+	case 2:
+		if (home == NULL || *home != '/' || uname(&machine) < 0)
+			return 0;
+		return snprintf(ret, size, "%s/" NURSERY_HOME_SOCKET "%s.sock", home, machine.nodename);
+	default: return snprintf(ret, size, NURSERY_SYSTEM_SOCKET);
+	}
+}
 
 int
 nursery_place(int i, struct sockaddr_un *ret)
 {
-	const char *named = getenv(NURSERY_SOCKET_VARIABLE), *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *named = getenv(NURSERY_SOCKET_VARIABLE);
 	struct sockaddr_un place = { .sun_family = AF_UNIX };
 	int size = 0;
-	if (i >= (named != NULL ? 1 : 2))
+	if (i >= (named != NULL ? 1 : PLACES))
 		return -1;
-	if (named != NULL)
-		size = strcmp(named, "off") == 0 ? 0 : snprintf(place.sun_path, sizeof place.sun_path, "%s", named);
-	else if (i == 0 && runtime != NULL && *runtime == '/')
-		size = snprintf(place.sun_path, sizeof place.sun_path, "%s/" NURSERY_SOCKET, runtime);
-	else if (i == 1)
-		size = snprintf(place.sun_path, sizeof place.sun_path, NURSERY_SYSTEM_SOCKET);
+	if (named == NULL)
+		size = write_place(i, place.sun_path, sizeof place.sun_path);
+	else if (strcmp(named, "off") != 0)
+		size = snprintf(place.sun_path, sizeof place.sun_path, "%s", named);
 	if (size <= 0 || (size_t)size >= sizeof place.sun_path)
 		return 0;
 	*ret = place;

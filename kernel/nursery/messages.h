@@ -19,9 +19,11 @@
 
 #define NURSERY_MAGIC 0x4e505550u /* "PUPN" */
 #define NURSERY_VERSION 1u
-#define NURSERY_SOCKET "pupitre/nursery.sock"             /* below $XDG_RUNTIME_DIR */
-#define NURSERY_SYSTEM_SOCKET "/run/pupitre/nursery.sock" /* of the whole machine */
-#define NURSERY_SOCKET_VARIABLE "PUPITRE_NURSERY"         /* a path; "off" or empty: never ask a nursery */
+#define NURSERY_SOCKET "pupitre/nursery.sock"               /* below the runtime directory */
+#define NURSERY_RUNTIME_FOLDERS "/run/user/"                /* and the user's number */
+#define NURSERY_HOME_SOCKET ".local/state/pupitre/nursery-" /* below the home; and the machine's name, and ".sock" */
+#define NURSERY_SYSTEM_SOCKET "/run/pupitre/nursery.sock"   /* of the whole machine */
+#define NURSERY_SOCKET_VARIABLE "PUPITRE_NURSERY"           /* a path; "off" or empty: never ask a nursery */
 
 enum nursery_op {
 	/* requests */

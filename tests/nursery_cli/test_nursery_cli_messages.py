@@ -16,6 +16,7 @@ from pupitre.nursery import messages
 HEADER = ROOT / "kernel" / "nursery" / "messages.h"
 VERSION = re.search(r"project\(pupitre VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
 
+TEXTS = ("SOCKET", "RUNTIME_FOLDERS", "HOME_SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE")
 # Members in the order of each struct.Struct.
 MEMBERS = {
     "nursery_request": (messages.REQUEST, "magic version op id build python reserved"),
@@ -58,7 +59,7 @@ def spoken_by_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lines.append('printf("\\"status.templates\\": %zu,\\n", offsetof(struct nursery_status, templates));')
     for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "FORK_TIMES"):
         lines.append(f'printf("\\"{name}\\": %u,\\n", NURSERY_{name});')
-    for name in ("BUILD", "SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE"):
+    for name in ("BUILD", *TEXTS):
         lines.append(f'printf("\\"{name}\\": \\"%s\\",\\n", NURSERY_{name});')
     loop = "for (unsigned i = 0; i <= NURSERY_REASON_COUNT; i++) "
     loop += 'printf("%s\\"%s\\"", i ? "," : "", nursery_reason_text(i));'
@@ -88,7 +89,7 @@ def test_templates_follow_the_status_at_once(spoken_by_c: dict[str, Any]) -> Non
 
 
 def test_constants(spoken_by_c: dict[str, Any]) -> None:
-    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "FORK_TIMES", "SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE"):
+    for name in ("MAGIC", "VERSION", "TEMPLATES_MAX", "FORK_TIMES", *TEXTS):
         assert getattr(messages, name) == spoken_by_c[name]
     assert spoken_by_c["BUILD"] == VERSION + messages.BUILD_SUFFIX
 

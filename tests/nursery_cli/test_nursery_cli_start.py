@@ -223,11 +223,6 @@ def test_a_rehearsal_that_is_no_notebook(cli: Cli, content: str) -> None:
     assert cli.refused("--rehearsal", file) == f"the rehearsal {file} is not a notebook (nbformat 4)"
 
 
-def test_without_a_runtime_directory_a_socket_must_be_named(cli: Cli) -> None:
-    assert "say --socket PATH" in cli.refused(XDG_RUNTIME_DIR=None)
-    assert cli.started("--socket", "n.sock", XDG_RUNTIME_DIR=None)["home"] == str(cli.folder / "n.home")
-
-
 def test_programs_that_are_missing(cli: Cli) -> None:
     told = cli.refused(PUPITRE_NURSERY_BIN=str(cli.folder / "nothing"))
     assert told.startswith(f"{cli.folder}/nothing is missing or not executable")

@@ -179,21 +179,6 @@ def test_silence_has_a_deadline(place: Path, monkeypatch: pytest.MonkeyPatch) ->
             status.ask(str(place), Op.STATUS, 0.05)
 
 
-def test_the_nursery_asked_is_the_one_that_kernels_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    monkeypatch.delenv("PUPITRE_NURSERY", raising=False)
-    assert status.places(None) == ["/run/user/7/pupitre/nursery.sock", "/run/pupitre/nursery.sock"]
-    assert status.places("/x") == ["/x"]
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert status.places(None) == ["/run/pupitre/nursery.sock"]
-    monkeypatch.setenv("PUPITRE_NURSERY", "/y")
-    assert status.places(None) == ["/y"]
-    for off in ("off", ""):
-        monkeypatch.setenv("PUPITRE_NURSERY", off)
-        with pytest.raises(status.Unreachable, match="is off"):
-            status.places(None)
-
-
 def test_a_strangers_nursery_is_not_believed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels do not ask it either; whoever names it with --socket sees it."""
     monkeypatch.setenv("PUPITRE_NURSERY", str(place))

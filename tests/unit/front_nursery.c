@@ -2,6 +2,8 @@
  *
  * kernel/front/nursery.c: whom it asks, and what.
  */
+#include <sys/utsname.h>
+
 #include "midwife.h"
 
 static void
@@ -41,20 +43,44 @@ test_places(void **state)
 }
 
 static void
+assert_place(int i, const char *path)
+{
+	struct sockaddr_un place;
+	assert_int_equal(nursery_place(i, &place), 1);
+	assert_string_equal(place.sun_path, path);
+}
+
+static void
 test_places_by_default(void **state)
 {
 	(void)state;
 	struct sockaddr_un place;
+	struct utsname machine;
+	char path[200];
 	unsetenv(NURSERY_SOCKET_VARIABLE);
+	unsetenv("XDG_RUNTIME_DIR");
+	unsetenv("HOME");
 	assert_int_equal(nursery_place(0, &place), 0);
+	assert_int_equal(nursery_place(2, &place), 0);
 	setenv("XDG_RUNTIME_DIR", "relative", 1);
+	setenv("HOME", "relative", 1);
 	assert_int_equal(nursery_place(0, &place), 0);
-	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
-	assert_int_equal(nursery_place(0, &place), 1);
-	assert_string_equal(place.sun_path, "/run/user/7/pupitre/nursery.sock");
-	assert_int_equal(nursery_place(1, &place), 1);
-	assert_string_equal(place.sun_path, "/run/pupitre/nursery.sock");
-	assert_int_equal(nursery_place(2, &place), -1);
+	assert_int_equal(nursery_place(2, &place), 0);
+	setenv("XDG_RUNTIME_DIR", "/run/somewhere", 1);
+	setenv("HOME", "/home/ada", 1);
+	assert_place(0, "/run/somewhere/pupitre/nursery.sock");
+	snprintf(path, sizeof path, "/run/user/%u/pupitre/nursery.sock", (unsigned)geteuid());
+	assert_place(1, path);
+	assert_int_equal(uname(&machine), 0);
+	snprintf(path, sizeof path, "/home/ada/.local/state/pupitre/nursery-%s.sock", machine.nodename);
+	assert_place(2, path);
+	assert_place(3, "/run/pupitre/nursery.sock");
+	assert_int_equal(nursery_place(4, &place), -1);
+	memset(path, 'x', sizeof path);
+	path[0] = '/';
+	path[sizeof path - 1] = '\0';
+	setenv("HOME", path, 1);
+	assert_int_equal(nursery_place(2, &place), 0);
 }
 
 /* --- before anything is sent --- */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`pupitre nursery`: start a nursery in the foreground, or ask a running one: status, drain, reload.
+"""`pupitre nursery`: start a nursery in the foreground, or ask a running one: status, drain, reload, stop.
 
 Starting means: check what can be checked, listen, then become pupitre-nursery (exec), which knows nothing of files and
 options but what stands on its command line, and of the socket what it has as descriptor 0.
@@ -15,7 +15,7 @@ import stat
 import sys
 from typing import Any, NoReturn
 
-from pupitre.nursery import preflight, settings, status
+from pupitre.nursery import messages, places, preflight, settings, status, stop
 from pupitre.nursery.door import Shut, make_folder, notifier, open_door
 from pupitre.nursery.settings import OPTIONS, TRICKS, Settings, Wrong
 
@@ -23,6 +23,14 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SHUT = 3
 PREFIX = "option_"  # of argparse's names for OPTIONS, which would collide with words of Python
+
+
+def make_state_folder(chosen: Settings) -> None:
+    """Where the socket is in the home, make the folders above its own. Raises Wrong."""
+    if not chosen.system and chosen.socket == places.in_home():
+        state = os.path.dirname(os.path.dirname(chosen.socket))
+        for folder in (os.path.dirname(state), state):
+            make_folder(folder, 0o700)
 
 
 def prepare_home(chosen: Settings) -> None:
@@ -85,6 +93,7 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[st
         preflight.check_python(python)
     preflight.check_version(chosen, python)
     imports = preflight.choose_imports(chosen, python)
+    make_state_folder(chosen)
     door = open_door(chosen.socket, chosen.system)
     prepare_home(chosen)
     return command_line(chosen, listener, template, imports), door
@@ -118,10 +127,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.action is None:
             start(options, given)
-        if given.keys() - {"socket"} or options.system or options.config is not None:
-            raise Wrong(f"{options.action} takes no option of a nursery's start but --socket")
+        if given.keys() - {"socket"} or options.config is not None:
+            raise Wrong(f"{options.action} takes no option of a nursery's start but --socket and --system")
         asked = settings.read_command_line(given).get("socket")
-        return status.ACTIONS[options.action](asked, options)
+        if options.system:
+            asked = asked or messages.SYSTEM_SOCKET
+        return {**status.ACTIONS, "stop": stop.run}[options.action](asked, options)
     except Wrong as error:
         print(f"pupitre nursery: {error}", file=sys.stderr)
         return EXIT_SHUT if isinstance(error, Shut) else EXIT_USAGE
@@ -159,8 +170,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         add_option(parser, name)
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="asking a running nursery", dest="action", metavar="ACTION")
-    for name, text in status.HELP.items():
+    for name, text in {**status.HELP, "stop": stop.HELP}.items():
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         add_option(action, "socket")
+        action.add_argument("--system", action="store_true", default=argparse.SUPPRESS, help="that of the machine")
         if name == "status":
             action.add_argument("--json", action="store_true", help="for programs")

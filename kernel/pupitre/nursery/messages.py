@@ -14,7 +14,9 @@ from pupitre import version
 
 MAGIC: Final = 0x4E505550
 VERSION: Final = 1
-SOCKET: Final = "pupitre/nursery.sock"  # below $XDG_RUNTIME_DIR
+SOCKET: Final = "pupitre/nursery.sock"  # below the runtime directory
+RUNTIME_FOLDERS: Final = "/run/user/"  # and the user's number
+HOME_SOCKET: Final = ".local/state/pupitre/nursery-"  # and the machine's name, and ".sock"
 SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
 SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
 BUILD_SUFFIX: Final = "/3"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a nursery is started with: the command line over a TOML file over defaults, each value checked.
+"""What a nursery is started with: the command line over a variable over a TOML file over defaults, each value checked.
 
 A key of the file is the command line's option without its dashes. Everything wrong is a `Wrong`, whose text is one line
 that names the place: the option, or file, line and key.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pupitre import install
-from pupitre.nursery import messages
+from pupitre.nursery import messages, places
 
 SYSTEM_FILE = Path("/etc/pupitre/nursery.toml")
 USER_FILE = "pupitre/nursery.toml"  # below $XDG_CONFIG_HOME
@@ -201,6 +201,12 @@ def read_command_line(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def read_variable() -> dict[str, Any]:
+    """The socket, where the variable names one. Raises Wrong."""
+    name = places.named()
+    return {"socket": os.path.abspath(name)} if name else {}
+
+
 def default_file(system: bool) -> Path:
     """The file that is read where none is named, if it exists."""
     if system:
@@ -209,16 +215,18 @@ def default_file(system: bool) -> Path:
 
 
 def default_socket(system: bool) -> str:
-    """Where to listen where nobody says. Raises Wrong where there is no runtime directory."""
+    """Where to listen where neither options nor the variable say. Raises Wrong."""
     if system:
         return messages.SYSTEM_SOCKET
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if not runtime:
+    if places.named() == "":
+        raise Wrong(f"{messages.SOCKET_VARIABLE} is off, so that no kernel would ask: unset it, or say --socket PATH")
+    found = places.to_listen()
+    if found is None:
         raise Wrong(
-            "XDG_RUNTIME_DIR is not set, so there is no usual place to listen: "
+            "there is neither a runtime directory nor a home in which nobody but you may write: "
             f"say --socket PATH, and {messages.SOCKET_VARIABLE}=PATH where Jupyter starts"
         )
-    return os.path.join(runtime, messages.SOCKET)
+    return found
 
 
 def default_python() -> str:
@@ -287,10 +295,10 @@ LIMITS = {
 
 
 def resolve(given: Mapping[str, Any], system: bool, config: str | None) -> Settings:
-    """Settings out of the options given, the file named or usual, and defaults. Raises Wrong."""
+    """Settings out of the options given, $PUPITRE_NURSERY, the file named or usual, and defaults. Raises Wrong."""
     file = Path(config) if config is not None else default_file(system)
     read = config is not None or file.exists()
-    values = {**(read_file(file) if read else {}), **read_command_line(given)}
+    values = {**(read_file(file) if read else {}), **read_variable(), **read_command_line(given)}
     for name in ("min-uid", "max-uid"):
         if name in values and not system:
             raise Wrong(f"{name} is for --system: without it a nursery serves nobody but you")

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pupitre.nursery import glance, messages
+from pupitre.nursery import glance, messages, places
 from pupitre.nursery.messages import Answer, Op, Row, Status, TemplateState
 
 EXIT_READY = 0
@@ -41,24 +41,10 @@ class Unreachable(Exception):
     """No nursery answers; the text says which and why."""
 
 
-def places(given: str | None) -> list[str]:
-    """The sockets to try, in the front's order (kernel/front/nursery.c). Raises Unreachable where there are none."""
-    if given is not None:
-        return [given]
-    named = os.environ.get(messages.SOCKET_VARIABLE)
-    if named is not None:
-        if named in ("", "off"):
-            raise Unreachable(f"{messages.SOCKET_VARIABLE} is off")
-        return [named]
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    own = [os.path.join(runtime, messages.SOCKET)] if runtime.startswith("/") else []
-    return [*own, messages.SYSTEM_SOCKET]
-
-
 def connect(given: str | None) -> tuple[socket.socket, str]:
     """A connection to the first nursery that listens, and its path. Raises Unreachable with what the last one said."""
-    reason = ""
-    for path in places(given):
+    reason = f"{messages.SOCKET_VARIABLE} is off"
+    for path in places.to_ask() if given is None else [given]:
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         peer.settimeout(CONNECT_DEADLINE)
         try:
