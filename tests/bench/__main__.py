@@ -29,6 +29,7 @@ from . import (
     rows_kills,
     rows_latency,
     rows_memory,
+    rows_neighbours,
     rows_output,
     rows_survival,
     rows_thousand,
@@ -59,10 +60,11 @@ ROWS: dict[str, Callable[[Bench], list[Result]]] = {
     "300": rows_crowd.three_hundred,
     "thousand": rows_thousand.thousand,
     "kills": rows_kills.kills,
+    "neighbours": rows_neighbours.neighbours,
     "tricks": rows_weight.tricks,
 }
-OF_NURSERY = ("lesson", "first", "stampede", "hundred", "300", "thousand", "kills")
-LONG = ("hundred", "300", "thousand", "kills", "tricks")  # minutes each
+OF_NURSERY = ("lesson", "first", "stampede", "hundred", "300", "thousand", "kills", "neighbours")
+LONG = ("hundred", "300", "thousand", "kills", "neighbours", "tricks")  # minutes each
 SHORT = tuple(row for row in ROWS if row not in LONG)
 
 

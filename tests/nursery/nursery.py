@@ -70,6 +70,7 @@ class Nursery:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         self.environment |= environment or {}
         self.ended: list[Process] = []
+        self.seconds = 0.0  # until it was ready, for whoever measured that
         self.again()
         if ready:
             try:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from nursery import Begin, Nursery, Start, born_in_nursery
 
 DEADLINE = 240.0  # seconds until so much is imported and rehearsed
 PYTHON = Path(sys.prefix) / "courses/bin/python3"
+TABLE = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -30,8 +33,10 @@ def begin(directory: Path) -> Iterator[Begin]:
     running: list[Nursery] = []
 
     def start(*options: str) -> Nursery:
+        begun = time.monotonic()
         running.append(Nursery(directory / "n", "--python", str(PYTHON), *options, ready=False))
         running[-1].wait_said(b"ready\n", DEADLINE)
+        running[-1].seconds = time.monotonic() - begun
         return running[-1]
 
     yield start
@@ -57,3 +62,15 @@ def start(directory: Path) -> Iterator[Start]:
     yield begin
     for kernel in kernels:
         kernel.close()
+
+
+@pytest.fixture
+def table(pytestconfig: pytest.Config) -> list[str]:
+    """Lines that are printed at the end: what each set of packages costs."""
+    return pytestconfig.stash.setdefault(TABLE, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.section(f"private MB of a kernel, CPython {platform.python_version()}")
+    for line in config.stash.get(TABLE, []):
+        terminalreporter.write_line(line)

@@ -44,10 +44,10 @@
 #define TEMPLATES_END(l) ((l)->templates + NURSERY_TEMPLATES_MAX)
 
 #define TICK_MS 100  /* how often deadlines are looked at, while there are any */
-#define HEAR_MS 1000 /* from connecting to the request */
+#define HEAR_MS 5000 /* from connecting to the request, and again until an usher is free; a front goes on alone before */
 #define EXIT_USAGE 2
 #define ACCEPTS_A_TURN 16 /* those who connect delay nobody by more than that */
-#define LOOK_MS 1000      /* for an usher to hear, and again to look */
+#define LOOK_MS 5000      /* for an usher to hear, and again to look */
 #define PLACE_MS 10000    /* from the fork until the worker is its user's */
 #define USHERS_MAX 4      /* of one user, at work or hanging */
 #define ORDER_MS 10000    /* a template that takes longer to fork hangs */
