@@ -215,7 +215,7 @@ class Client:
     """One front end: DEALER sockets for shell, control and stdin under one identity, a SUB socket for iopub.
 
     `dead` tells whether the kernel has ended; waiting then stops early. `trace` collects one line per message.
-    `hwm`: how many messages libzmq may take off the wire while nobody calls receive; 0 = all.
+    `hwm`: how many messages libzmq may take off the wire while nobody calls receive; 0 = all. `stdin`: open it, too.
     `shows_inside`: outputs may name files of the kernel. Messages whose parent is another session's request are that
     client's business, not kept unless `all_sessions`.
     """
@@ -232,6 +232,7 @@ class Client:
         all_sessions: bool = False,
         hwm: int = 0,
         shows_inside: bool = False,
+        stdin: bool = True,
     ) -> None:
         self.connection = connection
         self.session = session or str(uuid.uuid4())
@@ -247,7 +248,7 @@ class Client:
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         self.channels_of: dict[str, str] = {}
         self.count = 0
-        for channel in ("shell", "control", "stdin"):
+        for channel in ("shell", "control", *(["stdin"] if stdin else [])):
             self.open(channel)
         if topic is not None:
             self.open("iopub")

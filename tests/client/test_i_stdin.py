@@ -237,8 +237,7 @@ def test_i_requester_that_left(shared_kernel: Kernel, client: Client) -> None:
 
 def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kernel) -> None:
     """A page that is loaded anew opens its channels one after the other."""
-    late = shared_kernel.client()
-    late.sockets.pop("stdin").close(0)
+    late = shared_kernel.client(stdin=False)
     msg_id = late.execute("input()", allow_stdin=True)
     late.recv_busy(msg_id)
     late.recv_input(msg_id)
@@ -254,8 +253,7 @@ def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kern
 
 def test_i_a_kernel_that_dies_while_its_client_is_looked_for(launch: Callable[..., Kernel]) -> None:
     kernel = launch()
-    late = kernel.client()
-    late.sockets.pop("stdin").close(0)
+    late = kernel.client(stdin=False)
     msg_id = late.execute("input()", allow_stdin=True)
     late.recv_busy(msg_id)
     late.recv_input(msg_id)
