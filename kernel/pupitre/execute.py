@@ -15,20 +15,24 @@ from bdb import BdbQuit
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
 from . import door, parent
 from .checkup import Checkup
 from .jsonout import encode, encode_text, now
 from .shell import Shown, ZMQInteractiveShell
+from .unseen import traceback_of
 from .wire import describe, error_content, publish, publish_error, refuse, reply
 
 if TYPE_CHECKING:
     from .kernel import IPythonKernel
+
+_RUN_CELL = getattr(InteractiveShell._run_cell, "__code__", None)
 
 
 class Request:
@@ -84,6 +88,8 @@ class Outcome:
         if self.error is None and self.result is not None:
             before: BaseException | None = self.result.error_before_exec
             self.error = self.result.error_in_exec if before is None else before
+        if self.error is not None:
+            _close_cell(self.error)
 
     def clear(self) -> None:
         self.result = self.error = None
@@ -94,6 +100,19 @@ class _Awaits(partial[Any]):
 
     One that Stop parts from whoever would start it is never awaited, and Python would say so in the cell.
     """
+
+
+def _close_cell(error: BaseException) -> None:
+    """Close the coroutine that IPython had made for a cell that was stopped before it began.
+
+    Python would say that it was never awaited.
+    """
+    traceback = traceback_of(error)
+    while traceback is not None and traceback.tb_frame.f_code is not _RUN_CELL:
+        traceback = traceback.tb_next
+    coroutine = None if traceback is None else traceback.tb_frame.f_locals.get("coro")
+    if type(coroutine) is CoroutineType and getcoroutinestate(coroutine) == CORO_CREATED:
+        coroutine.close()
 
 
 class Answer(NamedTuple):

@@ -8,9 +8,30 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from . import connect
+from . import connect, door
 from .unseen import unseen_methods
 from .wire import publish
+
+
+def load_whole(manager: Any) -> None:
+    """Have magics whose loading was stopped loaded again when they are next used.
+
+    An IPython that loads its magics late remembers that it has begun, and forgets that when an Exception ends it.
+    """
+    load, loaded = getattr(manager, "load_lazy", None), getattr(manager, "_loaded_lazy", None)
+    if load is None or type(loaded) is not set:
+        return
+
+    @door.unseen
+    def load_lazy(*args: Any, **options: Any) -> None:
+        before = loaded.copy()
+        try:
+            load(*args, **options)
+        except BaseException:
+            loaded.intersection_update(before)
+            raise
+
+    manager.load_lazy = load_lazy
 
 
 @magics_class

@@ -29,7 +29,7 @@ from .compat import Parented
 from .compiler import CellCompiler
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
 from .history import HistoryManager
-from .magics import KernelMagics
+from .magics import KernelMagics, load_whole
 from .parent import current
 from .tracebacks import CellTracebacks, cut_middle
 from .transform import RememberingTransformer
@@ -211,6 +211,7 @@ class ZMQInteractiveShell(Parented, InteractiveShell):
 
     def init_magics(self) -> None:
         super().init_magics()
+        load_whole(self.magics_manager)
         self.register_magics(KernelMagics)
 
     def init_display_pub(self) -> None:

@@ -297,3 +297,47 @@ def test_h_nothing_of_the_users_runs_in_our_code(fresh: Client, on: str, off: st
     stacks = fresh.evaluate("[list(names) for names in stacks]")
     ours = [names for names in stacks if not {"_run", "_in_context", "_compose"} & set(names)]
     assert stacks and not ours, ours
+
+
+# A press of Stop in the instant between the making of a cell's coroutine and its first step.
+STOPPED_BEFORE_IT_BEGAN = block("""
+    import os, signal
+    shell = get_ipython()
+    usual = shell.should_run_async
+    def stopped(*args, **options):
+        del shell.should_run_async
+        os.kill(os.getpid(), signal.SIGINT)
+        return usual(*args, **options)
+    shell.should_run_async = stopped
+""")
+
+
+def test_h_a_cell_that_is_stopped_before_it_begins(fresh: Client) -> None:
+    """Nothing is shown of the coroutine that IPython had made for it."""
+    fresh.ok(STOPPED_BEFORE_IT_BEGAN, silent=True)
+    reply = fresh.run("print('begun')")
+    assert reply.content["ename"] == "KeyboardInterrupt" and reply.stdout == reply.stderr == ""
+    fresh.ok("import gc, sys; sys.last_value = sys.last_traceback = sys.last_exc = None")
+    done = fresh.ok("gc.collect(); print('on')")
+    assert (done.stdout, done.stderr) == ("on\n", "")
+
+
+LAZY_MAGIC = block("""
+    import os, signal
+    from IPython.core.magic import Magics, line_magic, magics_class
+    if not hasattr(os, 'stopped'):
+        os.stopped = True
+        os.kill(os.getpid(), signal.SIGINT)
+    @magics_class
+    class Slow(Magics):
+        @line_magic
+        def slow(self, line): return 'loaded'
+""")
+
+
+def test_h_a_magic_whose_loading_was_stopped_is_loaded_again(fresh: Client, kernel: Kernel) -> None:
+    (kernel.directory / "slow_magic.py").write_text(LAZY_MAGIC)
+    fresh.ok(f"import sys; sys.path.insert(0, {str(kernel.directory)!r})")
+    fresh.ok("get_ipython().magics_manager.register_lazy('slow', 'slow_magic:Slow')")
+    assert fresh.run("%slow").content["ename"] == "KeyboardInterrupt"
+    assert fresh.ok("%slow").text == "'loaded'"

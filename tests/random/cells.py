@@ -293,16 +293,19 @@ def gathering(random: Random, n: int) -> Cell:
     """Stop ends all that it awaits: none of them may print later.
 
     A group, since Stop may come when tasks are made that nobody awaits yet: those of gather() would go on, as in any
-    Python.
+    Python; and so would one that the group has made and not yet noted, which is why they wait for each other.
     """
     code = f"""
+ready = asyncio.Event()
 async def work():
+    await ready.wait()
     while True:
         sys.stdout.write('.')
         await asyncio.sleep(0.002)
 async with asyncio.TaskGroup() as group:
-    print('{PRESS}', flush=True)
     for _ in range(3): group.create_task(work())
+    ready.set()
+    print('{PRESS}', flush=True)
 """
     return Cell(code, needs_stop=True, compare=False)
 

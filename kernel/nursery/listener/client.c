@@ -120,7 +120,7 @@ look(struct listener *l)
 {
 	struct client *c;
 	TAILQ_FOREACH (c, &l->clients, next) {
-		if (c->state != CLIENT_HEARD || c->user->ushers >= USHERS_MAX)
+		if (c->state != CLIENT_HEARD || (l->system && c->user->ushers >= USHERS_MAX))
 			continue;
 		usher_send(l, c);
 		enter(l, c, CLIENT_LOOKED, LOOK_MS);

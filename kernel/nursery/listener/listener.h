@@ -43,8 +43,9 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define TEMPLATES_END(l) ((l)->templates + NURSERY_TEMPLATES_MAX)
 
-#define TICK_MS 100  /* how often deadlines are looked at, while there are any */
-#define HEAR_MS 5000 /* from connecting to the request, and again until an usher is free; a front goes on alone before */
+#define TICK_MS 100 /* how often deadlines are looked at, while there are any */
+#define HEAR_MS \
+	5000 /* from connecting to the request, and again until an usher is free; a front goes on alone before */
 #define EXIT_USAGE 2
 #define ACCEPTS_A_TURN 16 /* those who connect delay nobody by more than that */
 #define LOOK_MS 5000      /* for an usher to hear, and again to look */
