@@ -308,15 +308,19 @@ class ZMQInteractiveShell(Parented, InteractiveShell):
         if self.frames_left_out:
             lines.insert(-1, f"[... {self.frames_left_out} frames in the middle are left out ...]\n")
             self.frames_left_out = 0
-        shown = Shown(getattr(etype, "__name__", str(etype)), describe(evalue), lines)
+        self._tell(Shown(getattr(etype, "__name__", str(etype)), describe(evalue), lines))
+        if door.is_child() and self.last_shown:
+            sys.stderr.write("\n".join(self.last_shown.traceback) + "\n")
+
+    @door.held
+    def _tell(self, shown: Shown) -> None:
+        """Publish it and remember it, with no Stop in between: what was remembered is not published again."""
+        if not door.is_child():
+            publish("error", shown.content())
         self.last_shown = shown
         self.showing_broke_off = False
         if self.formatting_result:
             self.format_failure = shown
-        if door.is_child():
-            sys.stderr.write("\n".join(shown.traceback) + "\n")
-        else:
-            publish("error", shown.content())
 
     def _format_exception_for_storage(self, exception: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """For history_manager.exceptions. IPython would format the traceback a second time."""
