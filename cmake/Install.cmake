@@ -11,7 +11,7 @@ else()
 endif()
 
 install(TARGETS pupitre-kernel RUNTIME DESTINATION ${PUPITRE_BIN} COMPONENT pupitre)
-foreach(program pupitre-worker pupitre-nursery pupitre-template)
+foreach(program pupitre-worker pupitre-nursery pupitre-scribe pupitre-template)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${PUPITRE_PREFIX}/libexec/pupitre COMPONENT pupitre)
   endif()

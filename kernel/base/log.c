@@ -5,15 +5,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
-#define LINES_PER_SECOND 20
 #define FOREIGN_MAX 2000 /* bytes */
 
 static const char *program_name = "pupitre";
 static enum log_level level_shown = LOG_WARNING;
+static unsigned lines_per_second = 20;
 
 static const char *const level_names[] = {
 	[LOG_QUIET] = "quiet", [LOG_ERROR] = "error", [LOG_WARNING] = "warning",
@@ -25,6 +26,22 @@ log_init(const char *program, enum log_level level)
 {
 	program_name = program;
 	level_shown = level;
+}
+
+void
+log_time(char ret[LOG_TIME_SIZE])
+{
+	struct tm parts;
+	time_t now = time(NULL);
+	ret[0] = '\0';
+	if (localtime_r(&now, &parts) != NULL)
+		strftime(ret, LOG_TIME_SIZE, "%Y-%m-%dT%H:%M:%S%z", &parts);
+}
+
+void
+log_limit(unsigned lines)
+{
+	lines_per_second = lines;
 }
 
 enum log_level
@@ -54,7 +71,7 @@ within_rate(unsigned *ret_left_out)
 		second = now;
 		written = 0;
 	}
-	if (level_shown < LOG_DEBUG && written >= LINES_PER_SECOND) {
+	if (level_shown < LOG_DEBUG && written >= lines_per_second) {
 		dropped++;
 		return 0;
 	}

@@ -17,7 +17,15 @@ enum log_level log_level_get(void);
 /* The level of that name, or LOG_WARNING. */
 enum log_level log_level_named(const char *name);
 
-/* One line. At most 20 lines a second; what is left out is counted and said with the next line. */
+#define LOG_TIME_SIZE 32
+
+/* The time of day, for a line that is read where nobody adds it: "2026-11-29T10:20:30+0100". */
+void log_time(char ret[LOG_TIME_SIZE]);
+
+/* How many lines a second there may be. Default: 20. */
+void log_limit(unsigned lines);
+
+/* One line. What is over the limit is left out, counted, and said with the next line. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Lines that somebody else has put together (borrowed, any bytes), as they are but for control characters. Under the same limit. */

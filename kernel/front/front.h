@@ -8,7 +8,7 @@
  *   streams.c   printed text into stream messages    stdinput.c input() and its answer
  *   worker.c    the link                             signals.c, parent.c  who signals, who watches
  *   interrupt.c, shutdown.c, obituary.c  how things end
- *   start.c     how the worker comes to be: spawn.c by exec, nursery.c by asking for one
+ *   start.c     how the worker comes to be: spawn.c by exec, nursery.c by asking for one; notes.c tells the nursery what it cannot know
  */
 #ifndef PUPITRE_FRONT_FRONT_H
 #define PUPITRE_FRONT_FRONT_H
@@ -69,6 +69,7 @@ struct front {
 	long long report_ms;  /* when to say that an interrupt has no effect; 0: never */
 	long long cut_off_ms; /* the link is closed: when a worker that lives on is killed; 0: never */
 	bool cut_off;         /* that happened, or the worker sent nonsense */
+	int note;             /* a connection on which the nursery was told of our end; -1: none */
 	int parent_fd;        /* pidfd of the process that must outlive us; -1 */
 	int signal_fd;
 	int passed_on;     /* the newest signal that the worker got from us; 0: none */

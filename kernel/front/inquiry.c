@@ -2,16 +2,16 @@
 #include "front/inquiry.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "front/environment.h"
 #include "front/interpreter.h"
 #include "front/nursery.h"
-
-#define WHAT_SIZE 512
 
 union reply {
 	struct nursery_answer answer;
@@ -71,28 +71,46 @@ judge(int connection, union reply *reply, const struct nursery_interpreter *pyth
 	return reply->status.draining ? NURSERY_DRAINING : judge_templates(&reply->status, python);
 }
 
-/* What it refused so far: requests may fail for what cannot be asked about. */
+/* Whose kernels: by name, where the number has one. */
+static const char *
+whose(void)
+{
+	static char number[16];
+	const struct passwd *user = getpwuid(geteuid());
+	snprintf(number, sizeof number, "%u", geteuid());
+	return user == NULL ? number : user->pw_name;
+}
+
+/* How it went so far: it may refuse for what cannot be asked about. */
 static void
-tell_refusals(const struct nursery_status *status, char *what, size_t size)
+say_yes(const char *place, const struct nursery_status *status)
 {
 	unsigned most = 0;
 	for (unsigned i = 1; i < NURSERY_REASON_COUNT; i++) {
 		if (status->refused[i] > status->refused[most])
 			most = i;
 	}
-	snprintf(what, size, "ready; kernels now: %llu, started: %llu, refused: %llu", (unsigned long long)status->live,
-		 (unsigned long long)status->forks, (unsigned long long)status->refusals);
-	size_t used = strlen(what);
+	printf("yes: kernels of %s come from the nursery at %s: %llu now, %llu so far, %llu refused", whose(), place,
+	       (unsigned long long)status->live, (unsigned long long)status->forks,
+	       (unsigned long long)status->refusals);
 	if (most != 0)
-		snprintf(what + used, size - used, " (most often: %s)", nursery_reason_text(most));
+		printf(" (most often: %s)", nursery_reason_text(most));
+	putchar('\n');
+}
+
+/* `detail` goes behind the reason. */
+static void
+say_no(const char *reason, const char *detail)
+{
+	printf("no: kernels of %s start the ordinary way: %s%s\n", whose(), reason, detail);
 }
 
 /* Ask one place. False: nobody is there. */
 static bool
-visit(const struct sockaddr_un *place, const struct nursery_interpreter *python, unsigned *ret_reason,
-      char what[WHAT_SIZE])
+visit(const struct sockaddr_un *place, const struct nursery_interpreter *python, unsigned *ret_reason)
 {
 	union reply reply = { 0 };
+	char at[sizeof place->sun_path + 32];
 	FD_AUTO connection = nursery_connect(place);
 	if (connection < 0 && errno == EPERM)
 		*ret_reason = NURSERY_NOT_ALLOWED;
@@ -102,10 +120,11 @@ visit(const struct sockaddr_un *place, const struct nursery_interpreter *python,
 		return false;
 	else
 		*ret_reason = judge(connection, &reply, python);
+	snprintf(at, sizeof at, " (the nursery at %s)", place->sun_path);
 	if (*ret_reason == NURSERY_OK)
-		tell_refusals(&reply.status, what, WHAT_SIZE);
+		say_yes(place->sun_path, &reply.status);
 	else
-		snprintf(what, WHAT_SIZE, "%s", nursery_reason_text(*ret_reason));
+		say_no(nursery_reason_text(*ret_reason), at);
 	return true;
 }
 
@@ -118,12 +137,12 @@ look_at_ourselves(const char *option, struct nursery_interpreter *ret)
 	struct err e = ERR_INIT;
 	if (interpreter_find(option, python, &e) < 0 || interpreter_locate(python, path) < 0 ||
 	    nursery_interpreter_of(path, ret) < 0 || environment_make(&environment, python, &e) < 0) {
-		printf("nursery: none: %s\n", err_is_set(&e) ? e.text : "there is no Python interpreter");
+		say_no(err_is_set(&e) ? e.text : "there is no Python interpreter", "");
 		return false;
 	}
 	const char *obstacle = environment_obstacle(environment.list);
 	if (obstacle != NULL)
-		printf("nursery: none: %s: %s\n", nursery_reason_text(NURSERY_ENVIRONMENT), obstacle);
+		say_no(obstacle, " is set, and a copied Python cannot follow it. Unset it where Jupyter starts");
 	environment_free(&environment);
 	return obstacle == NULL;
 }
@@ -133,16 +152,13 @@ inquiry_run(const char *option)
 {
 	struct nursery_interpreter python;
 	struct sockaddr_un place;
-	char what[WHAT_SIZE];
 	unsigned reason;
 	if (!look_at_ourselves(option, &python))
 		return false;
 	for (int i = 0, found; (found = nursery_place(i, &place)) >= 0; i++) {
-		if (found > 0 && visit(&place, &python, &reason, what)) {
-			printf("nursery: %s: %s\n", place.sun_path, what);
+		if (found > 0 && visit(&place, &python, &reason))
 			return reason == NURSERY_OK;
-		}
 	}
-	printf("nursery: none: %s\n", nursery_reason_text(NURSERY_NO_NURSERY));
+	say_no(nursery_reason_text(NURSERY_NO_NURSERY), "");
 	return false;
 }

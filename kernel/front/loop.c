@@ -147,7 +147,7 @@ static void
 on_end(struct front *f)
 {
 	if (f->nursery.stage == ASK_FORKED) {
-		nursery_lose(&f->nursery, NURSERY_NO_ANSWER);
+		nursery_lose(&f->nursery, NURSERY_UNLIKE);
 		return;
 	}
 	if (!worker_settle(&f->worker))

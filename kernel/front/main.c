@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "front/front.h"
 #include "front/inquiry.h"
+#include "front/notes.h"
 #include "front/version.h"
 
 #define LINGER_MS 1000  /* for a subscriber that does not read */
@@ -161,6 +162,7 @@ release(void)
 	output_free(&front.output);
 	session_free(front.session);
 	sockets_close(front.sockets, LINGER_MS);
+	notes_settle(&front.note);
 	connfile_close(&front.file);
 	connection_free(&front.connection);
 	streams_free(&front.streams);
@@ -207,6 +209,7 @@ main(int argc, char **argv)
 	__nss_configure_lookup("protocols", "files");
 	front.worker = WORKER_INIT;
 	front.nursery = NURSERY_INIT;
+	front.note = -1;
 	front.question.content = BUF_INIT;
 	streams_init(&front.streams);
 	request_queue_init(&front.queue);

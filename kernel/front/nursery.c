@@ -90,7 +90,8 @@ send_start(const struct nursery *n)
 					   .op = NURSERY_START,
 					   .id = n->id,
 					   .build = NURSERY_BUILD,
-					   .python = n->python };
+					   .python = n->python,
+					   .kernel = { n->kernel[0], n->kernel[1] } };
 	return datagram_send(n->connection, &request, sizeof request, n->fds, NURSERY_FD_COUNT) == 0;
 }
 
@@ -171,7 +172,9 @@ anybody(void)
 bool
 nursery_begin(struct nursery *n, struct ends *ends, const char *python)
 {
-	*n = NURSERY_INIT;
+	struct nursery fresh = NURSERY_INIT;
+	memcpy(fresh.kernel, n->kernel, sizeof fresh.kernel);
+	*n = fresh;
 	if (!anybody()) {
 		n->reason = NURSERY_NO_NURSERY;
 		return false;
@@ -268,6 +271,7 @@ on_refused(struct nursery *n, struct worker *w, struct letter *letter)
 {
 	(void)w;
 	n->reason = letter->answer.reason == NURSERY_OK ? NURSERY_NO_ANSWER : letter->answer.reason;
+	n->is_known = true;
 	if (n->reason == NURSERY_TEMPLATE_DIED) { /* perhaps after it forked: nobody else may get these descriptors */
 		nursery_lose(n, n->reason);
 		return;
@@ -288,8 +292,11 @@ static void
 on_changed(struct nursery *n, struct worker *w, struct letter *letter)
 {
 	(void)n;
-	if (letter->answer.pid == w->pid)
-		worker_tell(w, letter->answer.status);
+	if (letter->answer.pid != w->pid)
+		return;
+	w->used_us = letter->answer.user_us + letter->answer.system_us;
+	w->peak_kib = letter->answer.peak_kib;
+	worker_tell(w, letter->answer.status);
 }
 
 #define STAGE(stage) (1u << (stage))

@@ -43,6 +43,8 @@ struct nursery {
 	long long retry_ms;    /* when to connect again; 0: never */
 	long long hold_ms;     /* until when the worker's text waits */
 	unsigned reason;       /* enum nursery_reason: why nothing came of it */
+	bool is_known;         /* the nursery said so itself */
+	uint64_t kernel[2];    /* its id, set by whoever begins */
 	struct nursery_interpreter python;
 	int fds[NURSERY_FD_COUNT]; /* what goes with START; -1 once there is a worker */
 };

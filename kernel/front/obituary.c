@@ -3,22 +3,28 @@
  * The worker has ended without having been asked. What happened, where, and what to try: as an `error` on the cell that ran, as the
  * reply to its request and to everything queued. Then the front ends the same way, so that Jupyter restarts the kernel.
  */
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "front/exchange.h"
 #include "front/front.h"
+#include "front/notes.h"
 #include "protocol/document.h"
 
 #define ENAME "KernelDied"
 #define STATUS_LOOP_BROKEN 70 /* how the worker ends when its event loop cannot go on */
 #define STATUS_UNKNOWN 1      /* how we end when nobody knows how the worker did */
 #define LAST_WORDS_SIZE 16384
+#define USAGE_MS 100   /* for a nursery that has not told yet what the worker had used */
+#define KERNEL_SIZE 64 /* of its id, in the log */
 #define FRAMES_MAX 20
 
 /* How faulthandler writes a frame, how IPython names a cell, and where the kernel's own frames begin. */
@@ -31,6 +37,7 @@
 struct cause {
 	char what[200];
 	const char *advice;
+	enum nursery_cause kind; /* for the nursery, which hears no texts */
 };
 
 static const struct {
@@ -62,30 +69,35 @@ describe_signal(struct front *f, int number, struct cause *ret)
 		if (oom_is_limited())
 			*ret = (struct cause){
 				"out of memory: the limit of this server was reached",
-				"Work on less data at a time, delete what is not needed, or ask for a larger limit."
+				"Work on less data at a time, delete what is not needed, or ask for a larger limit.",
+				NURSERY_CAUSE_LIMIT
 			};
 		else
 			*ret = (struct cause){ "the machine ran out of memory",
 					       "Work on less data at a time, and delete what is not needed. Others use "
-					       "this machine, too." };
+					       "this machine, too.",
+					       NURSERY_CAUSE_MEMORY };
 		return;
 	}
 	if (number == SIGKILL && f->cut_off) {
 		*ret = (struct cause){
 			"its connection to the kernel was closed",
-			"The code closed descriptors that are not its own, by system calls that Python does not make."
+			"The code closed descriptors that are not its own, by system calls that Python does not make.",
+			NURSERY_CAUSE_CUT_OFF
 		};
 		return;
 	}
 	if (number == SIGKILL) {
 		*ret = (struct cause){ "it was killed from outside (SIGKILL)",
-				       "Often the machine ran out of memory; otherwise somebody ended it." };
+				       "Often the machine ran out of memory; otherwise somebody ended it.",
+				       NURSERY_CAUSE_STATUS };
 		return;
 	}
 	if (atomic_load(&state->fault) == STATE_FAULT_STACK) {
 		*ret = (struct cause){
 			"the C stack is used up (endless recursion)",
-			"Something calls itself without end: in C code, or in Python with a very high recursion limit."
+			"Something calls itself without end: in C code, or in Python with a very high recursion limit.",
+			NURSERY_CAUSE_STACK
 		};
 		return;
 	}
@@ -131,13 +143,14 @@ describe_unknown(struct front *f, struct cause *ret)
 		return;
 	}
 	*ret = (struct cause){ "it ended, and nobody could tell how (the nursery is gone)",
-			       "Somebody killed it, or the code itself ended it." };
+			       "Somebody killed it, or the code itself ended it.", NURSERY_CAUSE_UNKNOWN };
 }
 
 static void
 describe(struct front *f, struct cause *ret)
 {
 	int status = f->worker.status;
+	*ret = (struct cause){ .kind = NURSERY_CAUSE_STATUS };
 	if (f->worker.unknown) {
 		describe_unknown(f, ret);
 		return;
@@ -153,7 +166,8 @@ describe(struct front *f, struct cause *ret)
 	if (WEXITSTATUS(status) == STATUS_LOOP_BROKEN) {
 		*ret = (struct cause){
 			"its event loop was broken, or its connection to the kernel closed",
-			"The code closed the running loop, its selector or descriptors that are not its own."
+			"The code closed the running loop, its selector or descriptors that are not its own.",
+			NURSERY_CAUSE_STATUS
 		};
 		return;
 	}
@@ -208,24 +222,21 @@ write_place(struct front *f, const char *last_words, struct buf *out)
 
 /* {ename, evalue, traceback}. Owned; NULL for want of memory. */
 static json_t *
-make_error(struct front *f)
+make_error(struct front *f, const struct cause *cause)
 {
 	static char last_words[LAST_WORDS_SIZE];
-	struct cause cause;
 	BUF_AUTO value = BUF_INIT;
 	BUF_AUTO first = BUF_INIT;
-	describe(f, &cause);
 	read_last_words(f, last_words);
 	buf_append_string(&value, "The Python of this kernel has ended");
 	write_place(f, last_words, &value);
-	buf_appendf(&value, ": %s.", cause.what);
+	buf_appendf(&value, ": %s.", cause->what);
 	buf_appendf(&first, "\x1b[31m%s\x1b[0m: %.*s", ENAME, (int)value.size, value.data);
 	json_t *traceback = json_array();
 	json_array_append_new(traceback, document_text(first.data, first.size));
 	add_frames(last_words, traceback);
-	json_array_append_new(traceback, json_string(cause.advice));
+	json_array_append_new(traceback, json_string(cause->advice));
 	json_array_append_new(traceback, json_string("Variables are lost; Jupyter restarts the kernel."));
-	log_warning("event=died status=%d reason=\"%s\"", f->worker.status, cause.what);
 	return json_pack("{s:s, s:o, s:o}", "ename", ENAME, "evalue", document_text(value.data, value.size),
 			 "traceback", traceback);
 }
@@ -254,10 +265,53 @@ take_status(struct front *f)
 		f->exit_status = WEXITSTATUS(status);
 }
 
+/* What it had used, as far as that is known: of a worker from a nursery once that has heard of its end, which may be after us. */
+static void
+measure(struct front *f, struct nursery_note *ret)
+{
+	struct rusage used = { 0 };
+	struct worker *w = &f->worker;
+	if (w->born && w->peak_kib == 0 && f->nursery.connection >= 0 &&
+	    fd_wait_readable(f->nursery.connection, USAGE_MS) > 0)
+		nursery_serve(&f->nursery, w);
+	if (!w->born)
+		getrusage(RUSAGE_CHILDREN, &used);
+	ret->used_us = w->used_us + (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 +
+		       (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+	ret->peak_kib = w->peak_kib + (uint64_t)used.ru_maxrss;
+}
+
+/* One line by which one student's kernel can be told from another's; and the same in numbers for the nursery. */
+static void
+record(struct front *f, const struct cause *cause, uint32_t cell)
+{
+	char now[LOG_TIME_SIZE];
+	uint64_t id[2];
+	int size;
+	const char *kernel = notes_kernel(f->file.path, &size, id);
+	char number[16];
+	const struct passwd *user = getpwuid(geteuid());
+	struct nursery_note note = {
+		.pid = f->worker.pid, .status = f->worker.status, .cell = cell, .cause = (uint16_t)cause->kind
+	};
+	snprintf(number, sizeof number, "%u", geteuid());
+	measure(f, &note);
+	f->note = notes_send(NURSERY_NOTE_DIED, id, &note);
+	log_time(now);
+	log_warning(
+		"event=died time=%s user=%.32s uid=%u kernel=%.*s pid=%d cell=%u status=%d reason=\"%s\" peak_mb=%.1f "
+		"cpu_s=%.1f",
+		now, user == NULL ? number : user->pw_name, geteuid(), size < KERNEL_SIZE ? size : KERNEL_SIZE, kernel,
+		note.pid, cell, note.status, cause->what, (double)note.peak_kib / 1024, (double)note.used_us / 1e6);
+}
+
 void
 obituary_publish(struct front *f)
 {
-	json_auto_t *error = make_error(f);
+	struct cause cause;
+	describe(f, &cause);
+	json_auto_t *error = make_error(f, &cause);
+	uint32_t cell = f->active == NULL ? 0 : atomic_load(&f->worker.shared->state.cell);
 	struct request *active = shell_release(f);
 	show_error(f, active, error);
 	/* Before the first reply: whoever asks on after it, as clients do that allow errors, is to find the kernel dead as it is, rather
@@ -268,5 +322,6 @@ obituary_publish(struct front *f)
 	take_status(f);
 	f->phase = FRONT_STOPPING; /* a shutdown_request among the rest changes nothing any more */
 	shell_refuse_rest(f, error);
+	record(f, &cause, cell);
 	f->phase = FRONT_ENDED;
 }

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "front/front.h"
 #include "front/interpreter.h"
+#include "front/notes.h"
 #include "protocol/document.h"
 
 #define SAID_SIZE 1024 /* bytes of what a worker said that is given up, for the log */
@@ -81,10 +83,22 @@ make_worker(struct front *f, bool ask, struct err *e)
 	return result;
 }
 
+/* In our log always, and in the nursery's, if that does not know it already. */
+static void
+record_cold(const struct front *f)
+{
+	const struct nursery *n = &f->nursery;
+	struct nursery_note note = { .pid = getpid(), .reason = (uint16_t)n->reason };
+	log_info("event=cold reason=\"%s\"", nursery_reason_text(n->reason));
+	if (n->reason == NURSERY_NO_NURSERY || n->is_known)
+		return;
+	FD_AUTO connection = notes_send(NURSERY_NOTE_COLD, n->kernel, &note);
+}
+
 static int
 start_spawned(struct front *f, struct err *e)
 {
-	log_info("event=cold reason=\"%s\"", nursery_reason_text(f->nursery.reason));
+	record_cold(f);
 	return make_worker(f, false, e);
 }
 
@@ -92,6 +106,8 @@ void
 start_early(struct front *f)
 {
 	struct err e = ERR_INIT;
+	int size;
+	notes_kernel(f->file.path, &size, f->nursery.kernel);
 	make_worker(f, true, &e);
 }
 

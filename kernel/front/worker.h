@@ -43,6 +43,8 @@ struct worker {
 	int status;             /* as waitpid gives it */
 	bool told;              /* born: the nursery said how it ended, and `status` holds */
 	bool unknown;           /* it ended, and nobody could tell how */
+	uint64_t used_us;       /* born, and told by the nursery: its processor time, */
+	uint64_t peak_kib;      /* and how much memory it had at most */
 	long long settle_ms;    /* born: it has ended; how long to ask how. 0: it lives */
 };
 

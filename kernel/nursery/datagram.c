@@ -121,12 +121,15 @@ enum nursery_reason
 datagram_check_request(const struct nursery_request *r, size_t size, size_t fd_count)
 {
 	static const char build[NURSERY_BUILD_SIZE] = NURSERY_BUILD;
-	static const uint64_t zeros[sizeof r->reserved / sizeof *r->reserved];
-	if (size != sizeof *r || r->magic != NURSERY_MAGIC || memcmp(r->reserved, zeros, sizeof zeros) != 0)
+	static const struct nursery_note none;
+	bool has_note = r->op == NURSERY_NOTE_COLD || r->op == NURSERY_NOTE_DIED;
+	if (size != sizeof *r || r->magic != NURSERY_MAGIC || (!has_note && memcmp(&r->note, &none, sizeof none) != 0))
 		return NURSERY_BAD_REQUEST;
 	if (r->version != NURSERY_VERSION || memcmp(r->build, build, sizeof build) != 0)
 		return NURSERY_BAD_BUILD;
-	if (r->op < NURSERY_START || r->op > NURSERY_RELOAD)
+	if (r->op < NURSERY_START || r->op > NURSERY_NOTE_DIED)
+		return NURSERY_BAD_REQUEST;
+	if (r->note.reason >= NURSERY_REASON_COUNT || r->note.cause >= NURSERY_CAUSE_COUNT)
 		return NURSERY_BAD_REQUEST;
 	return fd_count == (r->op == NURSERY_START ? NURSERY_FD_COUNT : 0) ? NURSERY_OK : NURSERY_BAD_REQUEST;
 }

@@ -6,9 +6,11 @@
  *
  *   front -> listener     struct nursery_request + descriptors (START), then nothing; closing means: never mind, or: I am gone
  *   listener -> front     struct nursery_answer: QUEUED, then FORKED (with a pidfd) or REFUSED, then CHANGED
- *   cli -> listener       struct nursery_request: STATUS, DRAIN, RELOAD
- *   listener -> cli       struct nursery_answer DONE or REFUSED; for STATUS: struct nursery_status, then struct nursery_row
- *                         for each worker, then DONE
+ *   front -> listener     struct nursery_request NOTE_COLD or NOTE_DIED, in a connection of its own
+ *   cli -> listener       struct nursery_request: STATUS, DRAIN, RELOAD, LEDGER
+ *   listener -> cli       struct nursery_answer DONE or REFUSED; for STATUS: before it struct nursery_status with a file of a
+ *                         struct nursery_row for each worker; for LEDGER the scribe says DONE, with a file of struct nursery_user
+ *   listener -> scribe    struct nursery_event, with the connection for LEDGER
  *   listener -> template  struct nursery_order + descriptors
  *   template -> listener  struct nursery_report: READY or UNFIT, then FORKED (with a pidfd), FAILED, CHANGED
  */
@@ -29,8 +31,11 @@ enum nursery_op {
 	/* requests */
 	NURSERY_START = 1,
 	NURSERY_STATUS = 2,
-	NURSERY_DRAIN = 3,  /* no new workers; the listener ends when the last worker has ended */
-	NURSERY_RELOAD = 4, /* build a new template, and fork from it once it is ready */
+	NURSERY_DRAIN = 3,     /* no new workers; the listener ends when the last worker has ended */
+	NURSERY_RELOAD = 4,    /* build a new template, and fork from it once it is ready */
+	NURSERY_LEDGER = 5,    /* what is known of each user; for root, and the nursery's own user */
+	NURSERY_NOTE_COLD = 6, /* a note: a kernel starts cold, for a reason that the listener has not said itself */
+	NURSERY_NOTE_DIED = 7, /* a note: a kernel's Python has ended without having been asked */
 	/* answers */
 	NURSERY_QUEUED = 16,  /* accepted: a FORKED or REFUSED will follow, however long others take */
 	NURSERY_FORKED = 17,  /* pid, with a pidfd */
@@ -70,7 +75,8 @@ enum nursery_reason {
 	NURSERY_ENVIRONMENT,  /* found by the front: the environment would change the interpreter itself */
 	NURSERY_TEMPLATE_DIED,
 	NURSERY_NO_NURSERY, /* found by the front: nobody listens */
-	NURSERY_NO_ANSWER,  /* found by the front: a deadline passed, or the worker ended before it said hello */
+	NURSERY_NO_ANSWER,  /* found by the front: a deadline passed */
+	NURSERY_UNLIKE,     /* found by the front: the worker ended before it said hello */
 	NURSERY_REASON_COUNT
 };
 
@@ -115,7 +121,32 @@ enum nursery_order_fd {
 };
 
 #define NURSERY_BUILD_SIZE 32
-#define NURSERY_BUILD PUPITRE_VERSION "/3" /* changes with the link, the payload or these structs */
+#define NURSERY_BUILD PUPITRE_VERSION "/4" /* changes with the link, the payload or these structs */
+
+/* What ended a worker, where its status does not say it. Each has a sentence in nursery/reasons.c. */
+enum nursery_cause {
+	NURSERY_CAUSE_STATUS, /* its status says it */
+	NURSERY_CAUSE_LIMIT,  /* out of memory: the limit of its cgroup */
+	NURSERY_CAUSE_MEMORY, /* out of memory: the machine's */
+	NURSERY_CAUSE_STACK,
+	NURSERY_CAUSE_CUT_OFF,
+	NURSERY_CAUSE_UNKNOWN, /* nobody could tell how it ended */
+	NURSERY_CAUSE_COUNT
+};
+
+/* One sentence without a full stop; NULL for CAUSE_STATUS, and for what is none. reasons.c */
+const char *nursery_cause_text(unsigned cause);
+
+/* What a front knows, for the log and the ledger: believed of its own user, and of nobody else. */
+struct nursery_note {
+	int32_t pid;      /* of the worker; of the front where there is none */
+	int32_t status;   /* DIED: as waitpid gives it */
+	uint32_t cell;    /* DIED: the number of the one that ran; 0: none did */
+	uint16_t reason;  /* COLD: enum nursery_reason */
+	uint16_t cause;   /* DIED: enum nursery_cause */
+	uint64_t used_us; /* processor time of the worker */
+	uint64_t peak_kib;
+};
 
 struct nursery_request {
 	uint32_t magic;
@@ -123,7 +154,8 @@ struct nursery_request {
 	uint64_t id;                       /* chosen by the caller; comes back in answers */
 	char build[NURSERY_BUILD_SIZE];    /* NURSERY_BUILD, padded with NUL */
 	struct nursery_interpreter python; /* START */
-	uint64_t reserved[6];
+	uint64_t kernel[2];       /* START, NOTE_COLD, NOTE_DIED: its id, the bytes of a UUID; zeros: it has none */
+	struct nursery_note note; /* NOTE_COLD, NOTE_DIED; else zeros */
 };
 _Static_assert(sizeof(struct nursery_request) == 128, "fixed");
 
@@ -227,13 +259,31 @@ struct nursery_status {
 };
 
 struct nursery_row {
-	uint32_t magic;
-	uint16_t version, op; /* NURSERY_STATUS */
-	uint64_t id;
 	int32_t pid;
 	uint32_t uid;
 	uint64_t age_s;
 	uint32_t stopped, reserved;
+	uint64_t kernel[2]; /* as its front says */
+};
+
+#define NURSERY_STRANGERS UINT32_MAX /* in place of a user: all who may not start a kernel */
+
+/* What happened, for the scribe. */
+struct nursery_event {
+	uint32_t op;        /* FORKED, REFUSED, CHANGED: it ended; NOTE_COLD, NOTE_DIED, LEDGER */
+	uint32_t uid;       /* the kernel's word */
+	uint32_t account;   /* that uid, or NURSERY_STRANGERS */
+	uint32_t is_start;  /* REFUSED: it was to be a kernel */
+	uint64_t kernel[2]; /* the front's word, as is that of NOTE_COLD and NOTE_DIED */
+	struct nursery_note note;
+};
+
+/* A line of the ledger. */
+struct nursery_user {
+	uint32_t uid; /* or NURSERY_STRANGERS */
+	uint32_t deaths, over_memory;
+	uint32_t cold[NURSERY_REASON_COUNT]; /* kernels started cold, by reason */
+	uint64_t forks, used_us;             /* used_us: processor time of forked workers that have ended */
 };
 
 #endif

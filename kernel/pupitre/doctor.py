@@ -261,22 +261,23 @@ def check_nursery() -> Findings:
     if not os.access(install.kernel_program(), os.X_OK):
         return
     status, text = output_of(str(install.kernel_program()), "--ask-nursery")
-    answer = text.removeprefix("nursery: ")
-    if status not in (0, 1) or answer == text:
+    word, _, answer = text.partition(": ")
+    reason = answer.partition(" start the ordinary way: ")[2]
+    if (status, word) not in ((0, "yes"), (1, "no")):
         yield wrong(f"pupitre-kernel --ask-nursery ends with {status}: {text[-300:]}")
     elif status == 0:
-        yield fine(f"there is one at {answer}")
-        yield from packages_left_out(answer.partition(": ")[0])
-    elif answer == "none: no nursery listens":
+        yield fine(answer)
+        yield from packages_left_out()
+    elif reason == "no nursery listens":
         yield fine("none: each kernel starts a Python of its own")
     else:
-        yield note(f"not used, each kernel starts a Python of its own: {answer}")
+        yield note(f"not used, kernels start the ordinary way: {reason}")
 
 
-def packages_left_out(socket: str) -> Findings:
-    """What a nursery was to import and does without."""
+def packages_left_out() -> Findings:
+    """What the nursery that kernels ask was to import and does without."""
     try:
-        said = nursery_status.ask(socket, Op.STATUS, nursery_status.ANSWER_DEADLINE)[1]
+        said = nursery_status.ask(None, Op.STATUS, nursery_status.ANSWER_DEADLINE)[1]
     except nursery_status.Unreachable:
         return
     for template in (template for message in said if isinstance(message, Status) for template in message.templates):
@@ -287,11 +288,11 @@ def packages_left_out(socket: str) -> Findings:
 def origin_of(log: str) -> Finding:
     """How a kernel came by its Python, from the lines that it logs with -v."""
     if "start=nursery" in log:
-        return fine("its Python was forked by a nursery")
+        return fine("its Python was copied from the nursery's")
     reason = re.search(r'event=cold reason="([^"]*)"', log)
     if reason is None or reason[1] == "no nursery listens":
         return fine("its Python was started for it")
-    return note(f"its Python was started for it, not forked by the nursery: {reason[1]}")
+    return note(f"its Python was started the ordinary way, not copied from the nursery's: {reason[1]}")
 
 
 def run_kernel(folder: Path) -> Findings:

@@ -20,7 +20,7 @@ MAGIC, VERSION = 0x4E505550, 1
 REQUEST = struct.Struct("=IHHQ32s4Q6Q")
 ANSWER = struct.Struct("=IHHQiiHHIQQQ")
 PAYLOAD = struct.Struct("=IIIIQQ")
-START = 1
+START, NOTE_COLD, NOTE_DIED = 1, 6, 7
 QUEUED, FORKED, REFUSED, CHANGED = 16, 17, 18, 19
 OUT, ERR, LINK, BELL, SHARED, LIFELINE, CRASH, ANSWERS, PAYLOAD_FD, CWD, FD_COUNT = range(11)
 FULL = 5  # a reason
@@ -120,6 +120,7 @@ class Midwife:
         self.path = directory / "nursery.sock"
         self.behaviour = behaviour
         self.births: list[Birth] = []
+        self.notes: list[int] = []  # what kernels said of themselves: the operations
         self.born: list[Process] = []
         self.failures: list[BaseException] = []
         self.served = threading.Event()  # a behaviour has returned
@@ -137,8 +138,13 @@ class Midwife:
                 return
             try:
                 connection.settimeout(DEADLINE)
-                self.births.append(Birth(connection, self.born))
-                self.behaviour(self.births[-1])
+                birth = Birth(connection, self.born)
+                if birth.op in (NOTE_COLD, NOTE_DIED):
+                    self.notes.append(birth.op)
+                    birth.close()
+                    continue
+                self.births.append(birth)
+                self.behaviour(birth)
             except BaseException as failure:
                 self.failures.append(failure)
             self.served.set()

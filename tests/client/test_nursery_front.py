@@ -2,6 +2,7 @@
 """The kernel's side of a nursery: whatever that says or does not say, one worker is there and answers."""
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -421,6 +422,9 @@ def test_nursery_worker_that_comes_too_late_dies(nurse: Nurse, launch: Launch) -
     midwife.wait()
 
 
+NAME = pwd.getpwuid(os.geteuid()).pw_name
+
+
 def ask(**env: str) -> tuple[int, str]:
     done = subprocess.run(
         [command()[0][0], "--ask-nursery"], env={**os.environ, **env}, capture_output=True, text=True, timeout=DEADLINE
@@ -430,17 +434,21 @@ def ask(**env: str) -> tuple[int, str]:
 
 
 def test_nursery_question_without_a_nursery(directory: Path) -> None:
-    assert ask(PUPITRE_NURSERY="off") == (1, "nursery: none: no nursery listens\n")
-    assert ask(PUPITRE_NURSERY=str(directory / "none")) == (1, "nursery: none: no nursery listens\n")
+    expected = (1, f"no: kernels of {NAME} start the ordinary way: no nursery listens\n")
+    assert ask(PUPITRE_NURSERY="off") == expected
+    assert ask(PUPITRE_NURSERY=str(directory / "none")) == expected
 
 
 def test_nursery_question_with_an_obstacle() -> None:
     status, line = ask(PYTHONHASHSEED="1")
     assert status == 1
-    assert line == "nursery: none: an environment variable changes the interpreter itself: PYTHONHASHSEED=1\n"
+    assert line.startswith(
+        f"no: kernels of {NAME} start the ordinary way: PYTHONHASHSEED=1 is set, and a copied Python"
+    )
 
 
 def test_nursery_question_that_is_refused(nurse: Nurse) -> None:
     midwife = nurse(refuse)
     status, line = ask(**midwife.env)
-    assert (status, line) == (1, f"nursery: {midwife.path}: the nursery has as many kernels as it may\n")
+    reason = f"the nursery has as many kernels as it may (the nursery at {midwife.path})"
+    assert (status, line) == (1, f"no: kernels of {NAME} start the ordinary way: {reason}\n")

@@ -77,10 +77,12 @@ try_policy(const uint8_t *data, size_t size)
 		struct policy_user *u = policy_user(&p, uid, now);
 		require(u != NULL);
 		switch (data[i] / 8 % 6) {
-		case 0: require((policy_enter(u) == 0) == (++waiting[uid] <= POLICY_WAITING_MAX)); break;
+		case 0:
+			u->waiting++;
+			waiting[uid]++;
+			break;
 		case 1:
-			if (waiting[uid] > 0)
-				policy_leave(u);
+			u->waiting -= waiting[uid] > 0;
 			waiting[uid] -= waiting[uid] > 0;
 			break;
 		case 2:

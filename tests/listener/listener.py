@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from messages import (
-    ANSWER,
     BUILD,
     DEADLINE,
     MAGIC,
+    NOTE,
     REQUEST,
     ROOT,
     ROW,
@@ -32,7 +32,7 @@ from messages import (
     receive,
     send,
 )
-from pupitre.nursery.door import open_door
+from pupitre.nursery.door import hand_over, open_door
 
 PYTHON = "/usr/bin/python3"
 TEMPLATE = Path(__file__).with_name("template.py")
@@ -45,7 +45,6 @@ USUAL = {
     "max-total": "0",
     "burst": "0",
     "serve-confined": "0",
-    "notify": "0",
 }
 
 
@@ -131,11 +130,12 @@ class Front:
         ident: int = 77,
         build: bytes = BUILD,
         python: str = PYTHON,
-        reserved: int = 0,
+        kernel: bytes = bytes(16),
+        note: bytes = bytes(NOTE.size),
     ) -> None:
         """One request; `fds` is how many descriptors (START: 10) or which."""
         ids = interpreter(python) if op == Op.START else (0, 0, 0, 0)
-        data = REQUEST.pack(magic, version, op, ident, build, *ids, 0, 0, reserved, 0, 0, 0)
+        data = REQUEST.pack(magic, version, op, ident, build, *ids, kernel, note)
         if fds is None:
             fds = 10 if op == Op.START else 0
         if isinstance(fds, list):
@@ -180,18 +180,17 @@ class Listener:
     def __init__(self, folder: Path, *options: str, system: bool = False, template: str | Path = TEMPLATE,
                  python: str = PYTHON, environment: dict[str, str] | None = None, ready: bool = True,
                  path: Path | None = None, before: Callable[[], None] | None = None,
-                 notify: int = 0) -> None:  # fmt: skip
+                 notify: socket.socket | None = None, scribe: socket.socket | None = None) -> None:  # fmt: skip
         self.folder = folder
         self.path = path or folder / "run" / "nursery.sock"
         chosen = {name.removeprefix("--"): value for name, value in zip(options[::2], options[1::2], strict=True)}
         places = {"template": str(template), "python": python, "home": str(folder), "settings": str(folder)}
-        command = [find_program(), *words({**places, **USUAL, "notify": str(notify), **chosen})]
+        command = [find_program(), *words({**places, **USUAL, **chosen})]
 
         def listen() -> None:
             if before is not None:
                 before()
-            with open_door(str(self.path), system) as door:
-                os.dup2(door.fileno(), 0)
+            hand_over(open_door(str(self.path), system), notify, scribe)
 
         self.process = subprocess.Popen(
             command + (["--system"] if system else []),
@@ -199,7 +198,7 @@ class Listener:
             stderr=open(folder / "stderr", "ab"),  # noqa: SIM115
             env={**os.environ, **(environment or {})},
             preexec_fn=listen,
-            pass_fds=[notify] if notify else [],
+            close_fds=False,  # nothing else of ours can be inherited
             start_new_session=True,
         )
         if ready:
@@ -281,11 +280,16 @@ class Listener:
     def status(self) -> Status:
         with self.front() as front:
             front.request(Op.STATUS)
-            data, _ = receive(front.sock)
-            status = Status.parse(data)
-            while len(data := receive(front.sock)[0]) != ANSWER.size:
-                row = ROW.unpack(data)
-                assert row[:3] == (MAGIC, VERSION, Op.STATUS)
-                status.rows.append((row[4], row[5], row[7]))
-            assert Answer.parse(data, []).op == Op.DONE
+            status = self.read_status(front)
+            front.expect(Op.DONE)
             return status
+
+    @staticmethod
+    def read_status(front: Front) -> Status:
+        """The first datagram of an answer, and the file with it."""
+        data, [file] = receive(front.sock)
+        status = Status.parse(data)
+        with open(file, "rb") as rows:
+            rows.seek(0)
+            status.rows += [(pid, uid, stopped) for pid, uid, _, stopped, _, _ in ROW.iter_unpack(rows.read())]
+        return status

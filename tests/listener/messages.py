@@ -29,6 +29,9 @@ class Op(enum.IntEnum):
     STATUS = 2
     DRAIN = 3
     RELOAD = 4
+    LEDGER = 5
+    NOTE_COLD = 6
+    NOTE_DIED = 7
     QUEUED = 16
     FORKED = 17
     REFUSED = 18
@@ -48,7 +51,8 @@ def _reasons() -> list[str]:
 
 Reason = enum.IntEnum("Reason", [(name, number) for number, name in enumerate(_reasons())])  # type: ignore[misc]
 
-REQUEST = struct.Struct("=IHHQ32s4Q6Q")
+REQUEST = struct.Struct("=IHHQ32s4Q16s32s")
+NOTE = struct.Struct("=iiIHHQQ")
 ANSWER = struct.Struct("=IHHQiiHHIQQQ")
 REPORT = struct.Struct("=IHHQiiHHIQQQ488s")
 PLACEMENT = struct.Struct("=3I256I4x32Q2i2iiIQII16QQII")
@@ -56,12 +60,13 @@ ORDER_HEAD = struct.Struct("=IHHQiI")
 TEMPLATE_STATUS = struct.Struct("=iIQQ4Q488s")
 STATUS_HEAD = struct.Struct("=IHHQiIIIQQQQ256I")
 REFUSED = struct.Struct(f"={len(Reason)}Q")
-ROW = struct.Struct("=IHHQiIQII")
+ROW = struct.Struct("=iIQII16s")
+EVENT = struct.Struct("=4I16s32s")
 TEMPLATES_MAX = 4
 FDS = 10
 GROUPS_MAX = 256
 
-assert REQUEST.size == 128 and ANSWER.size == 56
+assert REQUEST.size == 128 and NOTE.size == 32 and ANSWER.size == 56
 
 
 @dataclass

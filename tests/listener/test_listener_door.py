@@ -211,7 +211,7 @@ def test_tells_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch, abstract: 
         systemd.bind(name.replace("@", "\0") if abstract else name)
         ear = notifier()
         assert ear is not None
-        with ear, Listener(folder, notify=ear.fileno()) as listener:
+        with ear, Listener(folder, notify=ear) as listener:
             assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=")
             listener.process.terminate()
             assert systemd.recv(1000) == b"STOPPING=1"

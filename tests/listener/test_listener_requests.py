@@ -23,7 +23,7 @@ GARBAGE: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": 2}, "BAD_BUILD"),
     "build": ({"build": b"9.9.9/1"}, "BAD_BUILD"),
     "build not padded": ({"build": BUILD + b"\0x"}, "BAD_BUILD"),
-    "reserved": ({"reserved": 1 << 40}, "BAD_REQUEST"),
+    "reserved": ({"note": bytes(31) + b"x"}, "BAD_REQUEST"),
     "short": ({"size": 127}, "BAD_REQUEST"),
     "long": ({"size": 129}, "BAD_REQUEST"),
     "huge": ({"size": 60000}, "BAD_REQUEST"),

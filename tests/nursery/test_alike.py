@@ -361,9 +361,11 @@ def test_alike_ps(nursery: Nursery, directory: Path) -> None:
     kernel = comparison.launch(True)
     try:
         worker = born_in_nursery(kernel)
-        words = ["ps", "-o", "comm=,uid=,gid=,ni=,sess=,pgid=", "-p", str(worker.pid)]
+        words = ["ps", "-o", "comm=,uid=,gid=,ni=,sess=,pgid=,args=", "-p", str(worker.pid)]
         line = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+        template = ["ps", "-o", "args=", "-p", str(nursery.template().pid)]
+        assert subprocess.run(template, capture_output=True, text=True, check=True).stdout == "pupitre-template\n"
     finally:
         kernel.close()
     uid, gid = (USER.uid, USER.gid) if nursery.system else (os.geteuid(), os.getegid())
-    assert line == ["pupitre-worker", str(uid), str(gid), "0", str(worker.pid), str(worker.pid)]
+    assert line == ["pupitre-worker", str(uid), str(gid), "0", str(worker.pid), str(worker.pid), "pupitre-worker"]

@@ -21,13 +21,14 @@ DEADLINE = 60.0  # seconds for a program to end
 
 Done = subprocess.CompletedProcess[str]
 
-# Says what it was given and ends: what pupitre-nursery would have got, --socket standing for its descriptor 0.
+# Says what it was given and ends: what pupitre-nursery would have got, --socket and --notify standing for
+# its descriptors 0 and 3.
 RECORDER = """#!{python}
 import json, os, socket, sys
 words = sys.argv[1:]
 door = socket.socket(fileno=0)
 if door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and not os.get_blocking(0):
-    words += ["--socket", os.path.join(os.getcwd(), door.getsockname())]
+    words += ["--socket", os.path.join(os.getcwd(), door.getsockname()), "--notify", os.readlink("/proc/self/fd/3")]
 print(json.dumps([words, dict(os.environ), os.readlink("/proc/self/fd/2")]))
 """
 
@@ -41,7 +42,7 @@ class Cli:
         self.runtime.mkdir(mode=0o700)
         self.libexec = folder / "libexec"
         self.libexec.mkdir()
-        for name in ("pupitre-nursery", "pupitre-template"):
+        for name in ("pupitre-nursery", "pupitre-scribe", "pupitre-template"):
             program = self.libexec / name
             program.write_text(RECORDER.format(python=sys.executable))
             program.chmod(0o755)
@@ -102,14 +103,28 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-class Peer:
-    """A listener that answers one question with the datagrams it was given, and keeps the question."""
+Said = bytes | tuple[bytes, bytes]  # a datagram, or one with the content of the file that comes with it
 
-    def __init__(self, path: Path, answers: list[bytes], silent: bool = False) -> None:
+
+def say(peer: socket.socket, said: Said) -> None:
+    datagram, content = said if isinstance(said, tuple) else (said, None)
+    if content is None:
+        peer.send(datagram)
+        return
+    file = os.memfd_create("rows")
+    os.write(file, content)
+    socket.send_fds(peer, [datagram], [file])
+    os.close(file)
+
+
+class Peer:
+    """A listener that answers one question with the datagrams it was given, and the next with `ledger`."""
+
+    def __init__(self, path: Path, answers: list[Said], silent: bool = False, ledger: list[Said] | None = None) -> None:
         self.path = path
-        self.answers = answers
+        self.answers = [answers, ledger or []]
         self.silent = silent
-        self.question = b""
+        self.questions: list[bytes] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listening.settimeout(DEADLINE)
@@ -117,21 +132,29 @@ class Peer:
         self._listening.listen()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
+    @property
+    def question(self) -> bytes:
+        return self.questions[0]
+
     def _serve(self) -> None:
-        try:
-            peer, _ = self._listening.accept()
-        except OSError:
-            return
-        with peer:
-            peer.settimeout(DEADLINE)
+        for answers in self.answers:
             try:
-                self.question = peer.recv(4096)
-                for answer in self.answers:
-                    peer.send(answer)
-                if self.silent:
-                    peer.recv(1)
-            except ConnectionError:
-                pass  # it may leave when it knows enough
+                peer, _ = self._listening.accept()
+            except OSError:
+                return
+            with peer:
+                self._answer(peer, answers)
+
+    def _answer(self, peer: socket.socket, answers: list[Said]) -> None:
+        peer.settimeout(DEADLINE)
+        try:
+            self.questions.append(peer.recv(4096))
+            for answer in answers:
+                say(peer, answer)
+            if self.silent:
+                peer.recv(1)
+        except ConnectionError:
+            pass  # it may leave when it knows enough
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -19,13 +19,14 @@ VERSION = re.search(r"project\(pupitre VERSION ([0-9.]+)", (ROOT / "CMakeLists.t
 TEXTS = ("SOCKET", "RUNTIME_FOLDERS", "HOME_SOCKET", "SYSTEM_SOCKET", "SOCKET_VARIABLE")
 # Members in the order of each struct.Struct.
 MEMBERS = {
-    "nursery_request": (messages.REQUEST, "magic version op id build python reserved"),
+    "nursery_request": (messages.REQUEST, "magic version op id build python kernel note"),
     "nursery_answer": (
         messages.ANSWER,
         "magic version op id pid status reason verdict reserved user_us system_us peak_kib",
     ),
     "nursery_template_status": (messages.TEMPLATE_STATUS, "pid state age_s forks python text"),
-    "nursery_row": (messages.ROW, "magic version op id pid uid age_s stopped reserved"),
+    "nursery_row": (messages.ROW, "pid uid age_s stopped reserved kernel"),
+    "nursery_user": (messages.USER, "uid deaths over_memory cold forks used_us"),
     "nursery_status": (
         messages.STATUS,
         "magic version op id pid draining per_user template_count uptime_s forks refusals live fork_us refused",
@@ -116,6 +117,15 @@ def test_what_is_not_of_the_protocol_is_malformed() -> None:
     for datagram in (b"", b"\0" * 15, good[:-1], good + b"\0", b"\0" + good[1:], bad_state, status_datagram(count=5)):
         with pytest.raises(messages.Malformed):
             messages.decode(datagram)
+
+
+def test_files_of_another_size_are_malformed() -> None:
+    row, user = bytes(messages.ROW.size), bytes(messages.USER.size)
+    assert messages.rows_of(row * 2) == [messages.Row(0, 0, 0, False, "")] * 2
+    assert messages.users_of(user) == [messages.User(0, 0, 0, {}, 0, 0)]
+    for parse, content in ((messages.rows_of, row + b"x"), (messages.users_of, user[:-1])):
+        with pytest.raises(messages.Malformed):
+            parse(content)
 
 
 def status_datagram(states: list[int] | None = None, count: int | None = None) -> bytes:

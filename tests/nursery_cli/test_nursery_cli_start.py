@@ -40,10 +40,10 @@ def test_defaults(cli: Cli) -> None:
 
 
 def test_systemd_is_told_by_the_nursery(cli: Cli) -> None:
-    assert cli.started()["notify"] == "0"
+    assert cli.started()["notify"] == os.devnull
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(cli.folder / "notify"))
-        assert cli.started(NOTIFY_SOCKET=str(cli.folder / "notify"))["notify"] != "0"
+        assert cli.started(NOTIFY_SOCKET=str(cli.folder / "notify"))["notify"].startswith("socket:")
 
 
 def test_without_standard_descriptors(cli: Cli) -> None:
@@ -278,6 +278,8 @@ def run_here(cli: Cli, monkeypatch: pytest.MonkeyPatch, uid: int, *arguments: st
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(nursery_cli, "isolate", lambda: None)
     monkeypatch.setattr(nursery_cli, "open_door", listen)
+    monkeypatch.setattr(nursery_cli, "make_scribe", lambda *_: None)
+    monkeypatch.setattr(nursery_cli, "hand_over", lambda *_: None)
     try:
         status = pupitre.cli.main(["nursery", *arguments])
     except SystemExit as end:

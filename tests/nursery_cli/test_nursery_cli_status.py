@@ -8,6 +8,7 @@ import os
 import pwd
 import socket
 import struct
+import uuid
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,31 @@ def state(*templates: TemplateState, draining: bool = False, live: int = 0, **re
     counts = [refused.get(name, 0) for name in REASONS]
     numbers = (10, draining, 1, len(templates), 3725, 12, sum(counts), live, *FORK_TIMES, *counts)
     rows = [
-        messages.TEMPLATE_STATUS.pack(os.getpid(), template, 61, 12, 0, 0, 0, 0, b"numpy 1.24\0")
+        messages.TEMPLATE_STATUS.pack(
+            os.getpid(),
+            template,
+            61,
+            12,
+            0,
+            0,
+            0,
+            0,
+            b"Python 3.11.2; numpy 1.24; tricks: plug+freeze; loaded in 7.1 s\0",
+        )
         for template in templates
     ]
     return (messages.STATUS.pack(*HEAD, Op.STATUS, 1, *numbers) + b"".join(rows)).ljust(messages.STATUS_SIZE, b"\0")
 
 
+KERNEL = uuid.UUID("6f1c2a3b-0000-4000-8000-123456789abc")
+
+
 def worker(pid: int, stopped: bool = False, uid: int | None = None) -> bytes:
-    return messages.ROW.pack(*HEAD, Op.STATUS, 1, pid, os.getuid() if uid is None else uid, 60, stopped, 0)
+    return messages.ROW.pack(pid, os.getuid() if uid is None else uid, 60, stopped, 0, KERNEL.bytes)
+
+
+def user(uid: int, *, deaths: int = 0, over_memory: int = 0, forks: int = 0, used: int = 0, **cold: int) -> bytes:
+    return messages.USER.pack(uid, deaths, over_memory, *(cold.get(name, 0) for name in REASONS), forks, used)
 
 
 FORK_TIMES = [1000] * 5 + [1400] * 6 + [5000] + [0] * (messages.FORK_TIMES - 12)
@@ -85,41 +103,79 @@ def test_nobody_listens(cli: Cli, place: Path) -> None:
 def test_report_for_people(cli: Cli, place: Path, sleeper: int) -> None:
     gone = 2**22 + 1  # more than pid_max can be
     said = state(TemplateState.READY, TemplateState.OLD, live=3, CGROUP=2, TOO_MANY=5)
-    with Peer(place, [said, worker(sleeper), worker(sleeper, stopped=True), worker(gone, uid=60_000), DONE]):
+    rows = worker(sleeper) + worker(sleeper, stopped=True) + worker(gone, uid=60_000)
+    with Peer(place, [(said, rows), DONE]):
         done = cli.run("status")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == f"nursery    ready, at {place}, for one user, pid 10, up 1 h 2 min"
     assert lines[1].startswith(f"template   ready, pid {os.getpid()}, 1 min 1 s old, 12 forks, ")
-    assert lines[2].strip() == "numpy 1.24"
+    assert lines[2].strip() == "Python 3.11.2; numpy 1.24; loaded in 7.1 s"
     assert lines[3].startswith("template   old")
-    assert lines[5] == "workers    3 alive, of 2 users"
-    assert lines[6].split() == ["user", "workers", "running", "waiting", "stopped", *["private", "MB", "shared", "MB"]]
-    assert lines[7].split()[:5] == ["60000", "1", "0", "0", "0"]
-    assert lines[7].split()[5:] == ["-", "-"]
-    name, *numbers = lines[8].split()
+    assert lines[5] == "kernels    3 alive, of 2 users"
+    assert lines[6].strip() == "running: a cell runs now; waiting: idle; stopped: suspended"
+    columns = "user kernels running waiting stopped private MB shared MB cpu s forked cold died of memory"
+    assert lines[7].split() == columns.split()
+    assert lines[8].split() == ["60000", "1", "0", "0", "0", "-", "-", "-", "-", "-", "-", "-"]
+    name, *numbers = lines[9].split()
     assert name == pwd.getpwuid(os.getuid()).pw_name
     assert numbers[:4] == ["2", "0", "1", "1"]
     assert float(numbers[4]) > 0
-    assert lines[9] == "forks      12, half within 1.4 ms, 95 % within 5.0 ms"
-    assert lines[10] == "refused    7, and started cold:"
-    assert lines[11].split(maxsplit=1) == ["5", messages.REASONS["TOO_MANY"]]
-    assert lines[12].split(maxsplit=1) == ["2", messages.REASONS["CGROUP"]]
-    assert len(lines) == 13
+    assert numbers[6:] == ["0.0", "-", "-", "-", "-"]
+    assert lines[10] == "forked     12, half within 1.4 ms, 95 % within 5.0 ms"
+    assert lines[11] == "cold       7, because"
+    assert lines[12].split(maxsplit=1) == ["5", messages.REASONS["TOO_MANY"]]
+    assert lines[13].split(maxsplit=1) == ["2", messages.REASONS["CGROUP"]]
+    assert len(lines) == 14
+
+
+def test_report_of_the_ledger(cli: Cli, place: Path, sleeper: int) -> None:
+    """Who started how many kernels, what they used, and how they ended: also of those who have none now."""
+    ledger = user(os.getuid(), forks=3, used=90_000_000, CGROUP=1)
+    ledger += user(60_010, deaths=3, over_memory=2, forks=7) + user(60_002, ENVIRONMENT=4)
+    ledger += user(messages.STRANGERS, NOT_ALLOWED=1)
+    with Peer(place, [(state(TemplateState.READY, live=1, CGROUP=1), worker(sleeper)), DONE], ledger=[(DONE, ledger)]):
+        lines = cli.run("status").stdout.splitlines()
+    table = {line.split()[0]: line.split()[1:] for line in lines[6:9]}
+    assert list(table)[:2] == ["60002", "60010"]
+    assert table["60002"] == ["0", "0", "0", "0", "0.0", "0.0", "0.0", "0", "4", "0", "0"]
+    assert table["60010"] == ["0", "0", "0", "0", "0.0", "0.0", "0.0", "7", "0", "3", "2"]
+    assert table[pwd.getpwuid(os.getuid()).pw_name][6:] == ["90.0", "3", "1", "0", "0"]
+    assert lines[10] == "cold       6, because"
+    assert lines[11].split(maxsplit=1) == ["4", messages.REASONS["ENVIRONMENT"]]
+    assert lines[14] == "died       3, 2 of them for want of memory"
 
 
 def test_report_for_programs(cli: Cli, place: Path, sleeper: int) -> None:
-    with Peer(place, [state(TemplateState.READY, live=1, CGROUP=2), worker(sleeper), DONE]):
+    said = [(state(TemplateState.READY, live=1, CGROUP=2), worker(sleeper)), DONE]
+    with Peer(place, said, ledger=[(DONE, user(60_002, deaths=1, CGROUP=2))]):
         facts = json.loads(cli.run("status", "--json").stdout)
     assert facts["ready"] is True
     assert (facts["mode"], facts["uptime_s"], facts["forks"]) == ("user", 3725, 12)
-    assert facts["refused"] == [{"reason": "CGROUP", "text": messages.REASONS["CGROUP"], "count": 2}]
+    cold = [{"reason": "CGROUP", "text": messages.REASONS["CGROUP"], "count": 2}]
+    assert facts["refused"] == facts["cold"] == cold
+    assert (facts["deaths"], facts["over_memory"]) == (1, 0)
+    (known,) = facts["users"]
+    assert (known["uid"], known["deaths"], known["cold"]) == (60_002, 1, cold)
     (template,) = facts["templates"]
-    assert (template["state"], template["text"]) == ("ready", "numpy 1.24")
+    assert template["state"] == "ready"
+    assert "; tricks: plug+freeze; " in template["text"]
     (row,) = facts["workers"]
-    assert (row["pid"], row["state"], row["uid"]) == (sleeper, "waiting", os.getuid())
+    assert (row["pid"], row["state"], row["uid"], row["kernel"]) == (sleeper, "waiting", os.getuid(), str(KERNEL))
     assert row["private_kib"] + row["shared_kib"] == row["resident_kib"]
     assert 0 < row["proportional_kib"] <= row["resident_kib"]
+
+
+def test_a_file_that_could_be_waited_for_is_not_read(place: Path) -> None:
+    with Peer(place, []) as peer:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ears, mouth = os.pipe()
+        with ours, theirs:
+            socket.send_fds(theirs, [READY], [ears])
+            with pytest.raises(status.Unreachable, match="a file of another kind"):
+                list(status.receive(ours, str(peer.path), 5.0))
+        os.close(ears)
+        os.close(mouth)
 
 
 def test_memory_that_is_not_ours_to_see(monkeypatch: pytest.MonkeyPatch, sleeper: int) -> None:
@@ -187,6 +243,11 @@ def test_a_strangers_nursery_is_not_believed(place: Path, monkeypatch: pytest.Mo
     with Peer(place, [READY, DONE]):
         with pytest.raises(status.Unreachable, match="belongs to user 54321"):
             status.connect(None)
+
+
+def test_names_in_natural_order() -> None:
+    names = ["s10", "s2", "amelie", "s2a", "7", "s1x12", "s1x3"]
+    assert sorted(names, key=status.natural) == ["7", "amelie", "s1x3", "s1x12", "s2", "s2a", "s10"]
 
 
 @pytest.mark.parametrize(

@@ -175,15 +175,17 @@ def test_nursery_that_refuses(installation: Installation, refusing: Path) -> Non
     done = installation.pupitre("doctor", PUPITRE_NURSERY=str(refusing))
     assert done.returncode == 0, done.stdout
     why = "the nursery has as many kernels as it may"
-    assert lines_of(done, "nursery") == [f"note: not used, each kernel starts a Python of its own: {refusing}: {why}"]
-    assert lines_of(done, "start")[1:] == [f"note: its Python was started for it, not forked by the nursery: {why}"]
+    there = f"note: not used, kernels start the ordinary way: {why} (the nursery at {refusing})"
+    assert lines_of(done, "nursery") == [there]
+    ordinary = "note: its Python was started the ordinary way, not copied from the nursery's"
+    assert lines_of(done, "start")[1:] == [f"{ordinary}: {why}"]
 
 
 def test_nursery_that_the_environment_forbids(installation: Installation, refusing: Path) -> None:
     done = installation.pupitre("doctor", PUPITRE_NURSERY=str(refusing), PYTHONHASHSEED="1")
     assert done.returncode == 0, done.stdout
     assert "PYTHONHASHSEED=1" in lines_of(done, "nursery")[0]
-    assert "an environment variable changes the interpreter itself" in lines_of(done, "start")[1]
+    assert "an environment variable is set that a copied Python cannot follow" in lines_of(done, "start")[1]
 
 
 def interpreter() -> ModuleType:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conftest import ROOT, Installation, run
 
-LIBEXEC = ("pupitre-worker", "pupitre-nursery", "pupitre-template")
+LIBEXEC = ("pupitre-worker", "pupitre-nursery", "pupitre-scribe", "pupitre-template")
 VERSION = re.search(r"project\(pupitre VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
 
 

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -88,7 +89,7 @@ inquire(void)
 	return would;
 }
 
-/* Ask whoever answers with these bytes: whether it would, and "nursery: PATH: " with `what`. */
+/* Ask whoever answers with these bytes: whether it would, and yes or no, with `what`. */
 static void
 assert_says(const void *bytes, size_t size, bool wanted, const char *what)
 {
@@ -96,7 +97,12 @@ assert_says(const void *bytes, size_t size, bool wanted, const char *what)
 	int child_status;
 	pid_t pid = listen_and_answer(bytes, size);
 	assert_int_equal(inquire(), wanted);
-	snprintf(text, sizeof text, "nursery: %s: %s\n", path, what);
+	const char *user = getpwuid(geteuid())->pw_name;
+	if (wanted)
+		snprintf(text, sizeof text, "yes: kernels of %s come from the nursery at %s: %s\n", user, path, what);
+	else
+		snprintf(text, sizeof text, "no: kernels of %s start the ordinary way: %s (the nursery at %s)\n", user,
+			 what, path);
 	assert_string_equal(line, text);
 	assert_int_equal(waitpid(pid, &child_status, 0), pid);
 	assert_int_equal(child_status, 0);
@@ -109,12 +115,12 @@ test_ready(void **state)
 	(void)state;
 	status.live = 2;
 	status.forks = 30;
-	assert_says(&status, sizeof status, true, "ready; kernels now: 2, started: 30, refused: 0");
+	assert_says(&status, sizeof status, true, "2 now, 30 so far, 0 refused");
 	status.refusals = 4;
 	status.refused[NURSERY_FULL] = 1;
 	status.refused[NURSERY_SECCOMP] = 3;
 	assert_says(&status, sizeof status, true,
-		    "ready; kernels now: 2, started: 30, refused: 4 (most often: the kernel is under a seccomp filter "
+		    "2 now, 30 so far, 4 refused (most often: the kernel is under a seccomp filter "
 		    "that the nursery is not under)");
 }
 
@@ -125,7 +131,7 @@ test_second_template(void **state)
 	status.template_count = 2;
 	status.templates[1] = status.templates[0];
 	status.templates[0].python.program_ino++;
-	assert_says(&status, sizeof status, true, "ready; kernels now: 0, started: 0, refused: 0");
+	assert_says(&status, sizeof status, true, "0 now, 0 so far, 0 refused");
 }
 
 static void
@@ -181,11 +187,12 @@ test_without_asking(void **state)
 {
 	(void)state;
 	assert_false(inquire());
-	assert_string_equal(line, "nursery: none: no nursery listens\n");
+	assert_non_null(strstr(line, " start the ordinary way: no nursery listens\n"));
 	setenv("PYTHONHASHSEED", "5", 1);
 	assert_false(inquire());
-	assert_string_equal(
-		line, "nursery: none: an environment variable changes the interpreter itself: PYTHONHASHSEED=5\n");
+	assert_non_null(strstr(line,
+			       " start the ordinary way: PYTHONHASHSEED=5 is set, and a copied Python cannot follow "
+			       "it. Unset it where Jupyter starts\n"));
 }
 
 int

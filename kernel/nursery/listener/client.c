@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "listener.h"
@@ -8,7 +9,6 @@
 #define OVERFLOW_UID 65534 /* nobody, and whoever has no number here */
 #define UNREAD_MAX 8192    /* bytes on their way in a connection, which Linux doubles, and one datagram more */
 #define ALMOST_NOTHING 64  /* while the last datagram is being read Linux still counts a byte of it */
-#define TOLD UINT64_MAX
 
 /* Whether it counts as a kernel, and not as one who waits. */
 static bool
@@ -32,7 +32,7 @@ release(struct listener *l, struct client *c)
 	if (is_served(c))
 		policy_release(&l->policy, c->user);
 	else
-		policy_leave(c->user);
+		c->user->waiting--;
 	watch_close(l, &c->front);
 	watch_close(l, &c->worker);
 	fd_close(&c->caller.pidfd);
@@ -55,23 +55,19 @@ answer(struct client *c, enum nursery_op op, struct nursery_answer a, int fd)
 	return datagram_send(c->front.fd, &a, sizeof a, &fd, fd >= 0);
 }
 
-/* A row for each worker that the client may know of, as many as there is room for; they are in the order of their serials. */
-static void
-tell_rows(struct listener *l, struct client *c)
+/* A file with a row for each worker that the client may know of: however many, they are sent at once. -1: there is no memory. */
+static int
+write_rows(struct listener *l, const struct client *c)
 {
+	int file = memfd_create("workers", MFD_CLOEXEC);
 	struct client *w;
 	TAILQ_FOREACH (w, &l->clients, next) {
-		w->row.id = c->id;
+		bool is_shown = w->state == CLIENT_LIVE && (c->caller.uid == 0 || c->caller.uid == w->row.uid);
 		w->row.age_s = (uint64_t)(l->now_ms - w->since_ms) / 1000;
-		if (w->serial <= c->told || w->state != CLIENT_LIVE ||
-		    (c->caller.uid != 0 && c->caller.uid != w->row.uid))
-			continue;
-		if (datagram_send(c->front.fd, &w->row, sizeof w->row, NULL, 0) < 0)
-			return;
-		c->told = w->serial;
+		if (file >= 0 && is_shown && write(file, &w->row, sizeof w->row) < 0)
+			fd_close(&file);
 	}
-	if (answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1) == 0)
-		c->told = TOLD;
+	return file;
 }
 
 /* Something was read by who leaves, or the other end was closed: of what nobody reads each user may have so much and no more. */
@@ -80,8 +76,6 @@ leaving_ready(struct listener *l, void *client)
 {
 	struct client *c = client;
 	int unread = 0;
-	if (c->told != TOLD)
-		tell_rows(l, c);
 	if (ioctl(c->front.fd, SIOCOUTQ, &unread) < 0 || unread < ALMOST_NOTHING)
 		release(l, c);
 }
@@ -93,7 +87,7 @@ leave(struct listener *l, void *client)
 	struct client *c = client;
 	if (is_served(c)) {
 		policy_release(&l->policy, c->user);
-		policy_enter(c->user);
+		c->user->waiting++;
 	}
 	enter(l, c, CLIENT_LEAVING, 0);
 	watch_close(l, &c->worker);
@@ -103,13 +97,22 @@ leave(struct listener *l, void *client)
 		release(l, c);
 }
 
+/* Tell the scribe, if it listens; unless it is -1 a descriptor goes with it. */
+static void
+note(struct client *c, enum nursery_op op, struct nursery_note n, int fd)
+{
+	c->event.op = op;
+	c->event.note = n;
+	datagram_send(SCRIBE_FD, &c->event, sizeof c->event, &fd, fd >= 0);
+}
+
 static void
 refuse(struct listener *l, struct client *c, enum nursery_reason reason)
 {
 	struct nursery_answer a = { .reason = (uint16_t)reason, .verdict = (uint16_t)datagram_verdict(reason) };
 	l->status.refused[reason]++;
 	l->status.refusals++;
-	log_info("event=refused uid=%u reason=\"%s\"", c->caller.uid, nursery_reason_text(reason));
+	note(c, NURSERY_REFUSED, (struct nursery_note){ .pid = c->caller.pid, .reason = (uint16_t)reason }, -1);
 	answer(c, NURSERY_REFUSED, a, -1);
 	leave(l, c);
 }
@@ -161,10 +164,11 @@ static struct policy_user *
 user_of(struct listener *l, const struct caller *c)
 {
 	bool is_ours = c->uid == 0 || c->uid == geteuid(), is_known = is_ours || may_start(l, c->uid);
-	struct policy_user *user = policy_user(&l->policy, is_known ? c->uid : POLICY_STRANGERS, l->now_ms);
+	struct policy_user *user = policy_user(&l->policy, is_known ? c->uid : NURSERY_STRANGERS, l->now_ms);
 	/* Whoever has no place anyway is not looked at. */
 	bool is_new = user != NULL && user->waiting < POLICY_WAITING_MAX;
-	return is_new && !is_ours && caller_is_foreign(c) ? policy_user(&l->policy, POLICY_STRANGERS, l->now_ms) : user;
+	return is_new && !is_ours && caller_is_foreign(c) ? policy_user(&l->policy, NURSERY_STRANGERS, l->now_ms)
+							  : user;
 }
 
 static enum nursery_reason
@@ -180,12 +184,12 @@ start(struct listener *l, struct client *c, const struct usher_word *w, struct d
 	enum nursery_reason reason = w->reason ?: policy_admit(&l->policy, c->user, l->now_ms);
 	if (reason != NURSERY_OK)
 		return reason;
-	policy_leave(c->user);
+	c->user->waiting--;
 	enter(l, c, CLIENT_QUEUED, 0);
 	if (watch_add(l, &c->front, 0) < 0) /* what is left to hear is its end */
 		return NURSERY_NO_MEMORY;
 	c->order = (struct nursery_order){ NURSERY_MAGIC, NURSERY_VERSION,         NURSERY_FORK,
-					   c->serial,     .caller = c->caller.pid, .placement = w->placement };
+					   ++l->serial,   .caller = c->caller.pid, .placement = w->placement };
 	c->datagram = *d;
 	d->fd_count = 0;
 	answer(c, NURSERY_QUEUED, (struct nursery_answer){ 0 }, -1);
@@ -193,12 +197,11 @@ start(struct listener *l, struct client *c, const struct usher_word *w, struct d
 	return NURSERY_OK;
 }
 
-/* The counters; the rows follow as they are read. */
-static enum nursery_reason
+static void
 tell_status(struct listener *l, struct client *c)
 {
 	struct nursery_status s = l->status;
-	enum nursery_reason reason = c->caller.uid == 0 ? NURSERY_OK : policy_spend(&l->policy, c->user, l->now_ms);
+	FD_AUTO file = write_rows(l, c);
 	s.id = c->id;
 	s.uptime_s = (uint64_t)(l->now_ms - l->start_ms) / 1000;
 	s.live = l->policy.kernels;
@@ -207,23 +210,29 @@ tell_status(struct listener *l, struct client *c)
 		s.templates[s.template_count] = t->status;
 		s.template_count += t->status.state != NURSERY_TEMPLATE_NONE;
 	}
-	if (reason == NURSERY_OK && datagram_send(c->front.fd, &s, sizeof s, NULL, 0) == 0)
-		c->told = 0;
-	return reason;
+	datagram_send(c->front.fd, &s, sizeof s, &file, file >= 0);
 }
 
 static enum nursery_reason
 serve(struct listener *l, struct client *c, const struct usher_word *w)
 {
-	if (w->reason != NURSERY_OK || w->request.op == NURSERY_STATUS)
-		return w->reason == NURSERY_OK ? tell_status(l, c) : w->reason;
-	if (c->caller.uid != 0 && c->caller.uid != geteuid())
+	enum nursery_op op = w->request.op;
+	bool is_ours = c->caller.uid == 0 || c->caller.uid == geteuid(), is_note = op >= NURSERY_NOTE_COLD;
+	if (w->reason != NURSERY_OK)
+		return w->reason;
+	if (!is_ours && op != NURSERY_STATUS && (!is_note || !may_start(l, c->caller.uid)))
 		return NURSERY_NOT_ALLOWED;
-	if (w->request.op == NURSERY_RELOAD)
+	if (c->caller.uid != 0 && policy_spend(&l->policy, c->user, l->now_ms) != NURSERY_OK)
+		return NURSERY_TOO_MANY;
+	if (op == NURSERY_STATUS)
+		tell_status(l, c);
+	if (op == NURSERY_RELOAD)
 		template_build(l, true);
-	else
-		l->status.draining = true;
-	answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1);
+	l->status.draining = l->status.draining || op == NURSERY_DRAIN;
+	if (op >= NURSERY_LEDGER)
+		note(c, op, w->request.note, is_note ? -1 : c->front.fd);
+	if (op != NURSERY_LEDGER) /* which the scribe answers */
+		answer(c, NURSERY_DONE, (struct nursery_answer){ 0 }, -1);
 	return NURSERY_OK;
 }
 
@@ -233,6 +242,8 @@ heard(struct listener *l, struct client *c, const struct usher_word *w, struct d
 {
 	bool is_start = d->fd_count > 0;
 	c->id = w->request.id;
+	c->event.is_start = w->request.op == NURSERY_START;
+	memcpy(c->event.kernel, w->request.kernel, sizeof c->event.kernel);
 	enum nursery_reason reason = is_start ? start(l, c, w, d) : serve(l, c, w);
 	if (reason != NURSERY_OK)
 		refuse(l, c, reason);
@@ -290,11 +301,11 @@ client_accept(struct listener *l, void *unused)
 	c->worker = (struct watch){ -1, leave, c };
 	c->report = (struct watch){ -1, usher_ready, c };
 	c->deadline_ms = l->now_ms + HEAR_MS;
-	c->told = TOLD;
-	c->serial = ++l->serial;
+	c->event = (struct nursery_event){ .uid = c->caller.uid, .account = c->user->uid };
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNREAD_MAX }, sizeof(int));
 	TAILQ_INSERT_TAIL(&l->clients, c, next);
-	if ((policy_enter(c->user) < 0 && l->system) || watch_add(l, &c->front, EPOLLIN | EPOLLONESHOT) < 0)
+	if ((++c->user->waiting > POLICY_WAITING_MAX && l->system) ||
+	    watch_add(l, &c->front, EPOLLIN | EPOLLONESHOT) < 0)
 		release(l, c);
 }
 
@@ -333,12 +344,12 @@ forked(struct listener *l, struct client *c, const struct nursery_report *r, str
 	enter(l, c, CLIENT_LIVE, c->is_placed ? 0 : PLACE_MS);
 	c->worker.fd = d->fds[--d->fd_count];
 	c->since_ms = l->now_ms;
-	c->row = (struct nursery_row){ NURSERY_MAGIC, NURSERY_VERSION, NURSERY_STATUS, .pid = r->pid,
-				       .uid = c->caller.uid };
+	c->row = (struct nursery_row){ .pid = r->pid, .uid = c->caller.uid };
+	memcpy(c->row.kernel, c->event.kernel, sizeof c->row.kernel);
 	c->template->status.forks++;
 	l->status.fork_us[l->status.forks++ % NURSERY_FORK_TIMES] = r->fork_us;
 	l->died = 0;
-	log_info("event=forked uid=%u pid=%d us=%u", c->caller.uid, r->pid, r->fork_us);
+	note(c, NURSERY_FORKED, (struct nursery_note){ .pid = r->pid }, -1);
 	if (answer(c, NURSERY_FORKED, (struct nursery_answer){ .pid = r->pid }, c->worker.fd) < 0)
 		hang_up(l, c);
 }
@@ -352,6 +363,7 @@ client_report(struct listener *l, struct template *t, const struct nursery_repor
 				    .user_us = r->user_us,
 				    .system_us = r->system_us,
 				    .peak_kib = r->peak_kib };
+	struct nursery_note end = { r->pid, r->status, .used_us = r->user_us + r->system_us, .peak_kib = r->peak_kib };
 	struct client *c = TAILQ_FIRST(&l->clients);
 	while (c != NULL && (c->template != t || c->state != state ||
 			     (state == CLIENT_LIVE ? c->row.pid != r->pid : c->order.id != r->id)))
@@ -361,8 +373,10 @@ client_report(struct listener *l, struct template *t, const struct nursery_repor
 	if (state == CLIENT_LIVE) {
 		c->row.stopped = WIFSTOPPED(r->status);
 		answer(c, NURSERY_CHANGED, a, -1);
-		if (WIFEXITED(r->status) || WIFSIGNALED(r->status))
-			leave(l, c);
+		if (WIFSTOPPED(r->status) || WIFCONTINUED(r->status))
+			return;
+		note(c, NURSERY_CHANGED, end, -1);
+		leave(l, c);
 		return;
 	}
 	t->deadline_ms = 0;

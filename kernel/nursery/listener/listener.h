@@ -2,7 +2,8 @@
  *
  * pupitre-nursery: the only part of Pupitre that may run as root and is spoken to by strangers. One thread, one epoll loop, nothing that
  * waits. main.c is the loop, client.c those who connect, usher.c the processes that hear and look at them, template.c those that fork.
- * What strangers, templates and /proc say is taken apart by datagram.c, proc.c and caller.c; limits are policy.c's.
+ * What strangers, templates and /proc say is taken apart by datagram.c, proc.c and caller.c; limits are policy.c's. What happens to
+ * whom is counted and put into words by the scribe, a program without privileges.
  *
  *   client:  WAITING --it spoke--> HEARD --> LOOKED --START--> QUEUED --order--> ORDERED --FORKED--> LIVE --its worker ended--> LEAVING
  *
@@ -42,6 +43,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define TEMPLATES_END(l) ((l)->templates + NURSERY_TEMPLATES_MAX)
+
+/* What we are started with, beside 0 to 2: connections to where sd_notify(3) would write, and to the scribe, who counts and logs what
+ * happens; or anything else, if there is nobody. */
+enum { NOTIFY_FD = 3, SCRIBE_FD };
 
 #define TICK_MS 100 /* how often deadlines are looked at, while there are any */
 #define HEAR_MS \
@@ -88,12 +93,12 @@ struct client {
 	struct policy_user *user;   /* borrowed */
 	long long since_ms;         /* when its worker was forked */
 	long long deadline_ms;      /* of its state; 0: none */
-	uint64_t id, serial;        /* the front's own name for this, and ours */
-	uint64_t told;              /* STATUS: the serial of the last row, or TOLD */
+	uint64_t id;                /* the front's own name for this */
 	struct nursery_order order; /* from QUEUED on */
 	struct datagram datagram;   /* QUEUED: the descriptors to go with it */
 	struct template *template;  /* that has the order or forked the worker; NULL once it will tell no more */
 	struct nursery_row row;     /* of the worker */
+	struct nursery_event event; /* what the scribe was told last */
 };
 
 /* What an usher says: first this, and to a START that is well formed with the socket in which the caller's descriptors are and those of the
@@ -126,14 +131,13 @@ enum option {
 	OPTION_MAX_TOTAL,
 	OPTION_BURST,
 	OPTION_CONFINED, /* 1: serve who has no_new_privs as well, if we have it */
-	OPTION_NOTIFY,   /* a descriptor, connected to where sd_notify(3) would write; 0: nobody wants to know */
 	OPTIONS
 };
 
 struct listener {
 	const char *options[OPTIONS]; /* borrowed from the command line */
 	bool system;
-	uint32_t min_uid, max_uid, confined, notify;
+	uint32_t min_uid, max_uid, confined;
 	int epoll;
 	struct watch door;
 	bool crowd;                 /* there may be more at the door */
@@ -147,7 +151,7 @@ struct listener {
 	unsigned died;                                            /* templates, in a row, or unfit */
 	int status_of_mistake;                                    /* to end with; 0: go on */
 	bool announced;
-	uint64_t serial;
+	uint64_t serial;              /* of the newest order */
 	struct nursery_status status; /* what is counted as it happens */
 };
 

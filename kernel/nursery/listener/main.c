@@ -3,8 +3,6 @@
 
 #include "listener.h"
 
-#define NOTIFY_FD 3 /* systemd, or nobody */
-
 static struct listener listener;
 static volatile sig_atomic_t noted[NSIG]; /* signals, which arrive in epoll_pwait only */
 
@@ -36,15 +34,14 @@ note(int signum)
 	noted[signum] = true;
 }
 
-/* Nothing that we were started with but descriptors 0, where we listen, to NOTIFY_FD. */
+/* Nothing that we were started with but descriptors 0, where we listen, to SCRIBE_FD. */
 static int
 prepare(struct listener *l)
 {
 	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 	socklen_t size = sizeof l->name;
 	sigset_t set;
-	dup2((int)l->notify, NOTIFY_FD);
-	close_range(NOTIFY_FD + 1, ~0u, 0);
+	close_range(SCRIBE_FD + 1, ~0u, 0);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
@@ -73,13 +70,11 @@ prepare(struct listener *l)
 static int
 parse(struct listener *l, char **argv)
 {
-	static const char *const names[OPTIONS] = { "--template",  "--python",  "--home",           "--settings",
-						    "--log-level", "--min-uid", "--max-uid",        "--max-per-user",
-						    "--max-total", "--burst",   "--serve-confined", "--notify" };
-	uint32_t *const numbers[] = {
-		&l->min_uid,  &l->max_uid, &l->policy.max_per_user, &l->policy.max_total, &l->policy.burst,
-		&l->confined, &l->notify
-	};
+	static const char *const names[OPTIONS] = { "--template",  "--python",  "--home",          "--settings",
+						    "--log-level", "--min-uid", "--max-uid",       "--max-per-user",
+						    "--max-total", "--burst",   "--serve-confined" };
+	uint32_t *const numbers[] = { &l->min_uid,          &l->max_uid,      &l->policy.max_per_user,
+				      &l->policy.max_total, &l->policy.burst, &l->confined };
 	for (size_t i = 0; i < OPTIONS; i++, argv += 2) {
 		const char *value = argv[0] == NULL ? NULL : argv[1];
 		char *end;

@@ -22,18 +22,6 @@ policy_user(struct policy *p, uint32_t uid, long long now_ms)
 	return idle;
 }
 
-int
-policy_enter(struct policy_user *u)
-{
-	return ++u->waiting > POLICY_WAITING_MAX ? -1 : 0;
-}
-
-void
-policy_leave(struct policy_user *u)
-{
-	u->waiting--;
-}
-
 enum nursery_reason
 policy_spend(const struct policy *p, struct policy_user *u, long long now_ms)
 {

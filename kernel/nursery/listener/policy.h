@@ -9,13 +9,13 @@
 
 #include "nursery/messages.h"
 
-#define POLICY_WAITING_MAX 64       /* connections of one user that have not been served yet */
-#define POLICY_BURST_MS 4000        /* a burst, and as many again after this long */
-#define POLICY_STRANGERS UINT32_MAX /* in place of a uid: all who may not start a kernel */
+#define POLICY_WAITING_MAX 64 /* connections of one user that have not been served yet */
+#define POLICY_BURST_MS 4000  /* a burst, and as many again after this long */
 
 struct policy_user {
 	struct policy_user *next;
-	uint32_t uid, waiting, kernels;
+	uint32_t uid, kernels;
+	uint32_t waiting;   /* connections to be served, or to read an answer; counted by client.c */
 	uint32_t ushers;    /* processes that look at them; counted by usher.c */
 	uint64_t turn;      /* the number of the last one they got */
 	long long spent_ms; /* the time at which the whole burst is theirs again */
@@ -31,10 +31,6 @@ struct policy {
 
 /* What is known of a user; NULL when there is no memory. It lasts while `waiting`, `kernels` or `ushers` is not 0, or the burst is not whole. */
 struct policy_user *policy_user(struct policy *p, uint32_t uid, long long now_ms);
-
-/* Count a connection that waits to be served, or to read an answer, until policy_leave. 0, or -1: there are too many. */
-int policy_enter(struct policy_user *u);
-void policy_leave(struct policy_user *u);
 
 /* A launch is asked for: NURSERY_OK, later followed by one policy_release; NURSERY_TOO_MANY or NURSERY_FULL. */
 enum nursery_reason policy_admit(struct policy *p, struct policy_user *u, long long now_ms);

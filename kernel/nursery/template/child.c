@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,6 +23,7 @@
 #include "place.h"
 #include "start.h"
 #include "template.h"
+#include "title.h"
 
 #define PYTHON_VARIABLE "PUPITRE_PYTHON="
 
@@ -75,7 +75,7 @@ become_process(const struct nursery_order *order, const int *fds, char ret_pytho
 		return -1;
 	close(ours[1]); /* which tells the listener that we are the user's from now on */
 	heap_set_file(ours[0]);
-	prctl(PR_SET_NAME, "pupitre-worker");
+	title_set("pupitre-worker");
 	become_signals();
 	if (become_open(kept[0], &payload, e) < 0)
 		return -1;

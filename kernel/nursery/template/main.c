@@ -24,6 +24,7 @@
 #include "interrupt.h"
 #include "nursery/heap/heap.h"
 #include "start.h"
+#include "title.h"
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 4
@@ -192,6 +193,7 @@ main(int argc, char **argv)
 		log_error("error=\"pupitre-nursery starts this program\"");
 		return EXIT_USAGE;
 	}
+	title_take(argc, argv);
 	set_environment();
 	prctl(PR_SET_NAME, "pupitre-templat"); /* 15 characters is what there is room for */
 	if (take_signals(&t, &e) < 0 || ends_imagine(&e) < 0 || register_modules() < 0 ||
@@ -205,6 +207,7 @@ main(int argc, char **argv)
 		template_report(&t, &report, -1);
 		return EXIT_FAILED;
 	}
+	title_set("pupitre-template");
 	report.op = NURSERY_READY;
 	prctl(PR_SET_PDEATHSIG,
 	      0); /* from now on we end when our last worker has: nobody else could say how it ended */

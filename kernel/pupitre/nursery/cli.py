@@ -16,7 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 from pupitre.nursery import messages, places, preflight, settings, status, stop
-from pupitre.nursery.door import Shut, make_folder, notifier, open_door
+from pupitre.nursery.door import Shut, hand_over, make_folder, make_scribe, notifier, open_door
 from pupitre.nursery.settings import OPTIONS, TRICKS, Settings, Wrong
 
 EXIT_FAILED = 1
@@ -60,13 +60,13 @@ def template_settings(chosen: Settings, imports: list[str]) -> str:
 
 
 def command_line(chosen: Settings, listener: str, template: str, imports: list[str]) -> list[str]:
-    """The arguments of pupitre-nursery, its own path first, in its order; --notify and --system are still to come."""
+    """The arguments of pupitre-nursery, its own path first, in its order."""
     arguments = [listener, "--template", template, "--python", chosen.python]
     arguments += ["--home", chosen.home, "--settings", template_settings(chosen, imports)]
     arguments += ["--log-level", chosen.log_level]
     for name, number in chosen.limits.items():
         arguments += [f"--{name}", str(number)]
-    return arguments
+    return [*arguments, "--system"] if chosen.system else arguments
 
 
 def isolate() -> None:
@@ -75,8 +75,8 @@ def isolate() -> None:
         os.execv(sys.executable, [sys.executable, "-I", "-m", "pupitre.cli", *sys.argv[1:]])
 
 
-def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[str], socket.socket]:
-    """Everything before exec: the words of pupitre-nursery and its socket. Raises Wrong."""
+def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[str], socket.socket, socket.socket]:
+    """Everything before exec: the words of pupitre-nursery, its socket, and the scribe. Raises Wrong."""
     if options.system and os.geteuid() != 0:
         raise Wrong("--system needs root: without it you get a nursery of your own")
     if options.system:
@@ -84,10 +84,11 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[st
     chosen = settings.resolve(given, options.system, options.config)
     listener = settings.find_libexec("pupitre-nursery", "PUPITRE_NURSERY_BIN")
     template = settings.find_libexec("pupitre-template", "PUPITRE_TEMPLATE_BIN", beside=listener)
+    scribe = settings.find_libexec("pupitre-scribe", "PUPITRE_SCRIBE_BIN", beside=listener)
     if chosen.rehearsal is not None:
         preflight.check_notebook(chosen.rehearsal)
     if chosen.system:
-        preflight.check_start(chosen, (listener, template))
+        preflight.check_start(chosen, (listener, template, scribe))
     python = preflight.probe(chosen.python, chosen.imports, careful=chosen.system)
     if chosen.system:
         preflight.check_python(python)
@@ -96,7 +97,8 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[st
     make_state_folder(chosen)
     door = open_door(chosen.socket, chosen.system)
     prepare_home(chosen)
-    return command_line(chosen, listener, template, imports), door
+    words = command_line(chosen, listener, template, imports)
+    return words, door, make_scribe(scribe, chosen.log_level, chosen.system)
 
 
 def hold_standard() -> None:
@@ -109,11 +111,8 @@ def hold_standard() -> None:
 def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
     hold_standard()
-    arguments, door = prepare(options, given)
-    os.dup2(door.fileno(), 0)
-    if (systemd := notifier()) is not None:
-        os.set_inheritable(systemd.fileno(), True)
-    arguments += ["--notify", str(systemd.fileno() if systemd else 0), *(["--system"] if options.system else [])]
+    arguments, door, scribe = prepare(options, given)
+    hand_over(door, notifier(), scribe)
     for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where a descriptor was closed
         stream.flush()
     os.execve(arguments[0], arguments, {})

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What pupitre-nursery is given open: the socket that it listens at, as its descriptor 0, and systemd's ear."""
+"""What pupitre-nursery is given open: the socket that it listens at, systemd's ear, and the scribe's."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
 import struct
+import subprocess
 
 from pupitre.nursery import trust
 from pupitre.nursery.settings import SOCKET_PATH_MAX, Wrong
 
 BACKLOG = 4096
+DOOR_FD, NOTIFY_FD, SCRIBE_FD = 0, 3, 4  # as kernel/nursery/listener/listener.h has them
+FREE_FD = 10  # from here on descriptors are nobody's
 
 
 class Shut(Wrong):
@@ -118,3 +122,24 @@ def notifier() -> socket.socket | None:
         peer.close()
         return None
     return peer
+
+
+def make_scribe(program: str, log_level: str, system: bool) -> socket.socket:
+    """A connection to pupitre-scribe, which ends with it. In the nursery of the machine it becomes nobody."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    words = [program, log_level, *(["nobody"] if system else [])]
+    subprocess.Popen(words, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}, cwd="/")
+    theirs.close()
+    return ours
+
+
+def hand_over(door: socket.socket, systemd: socket.socket | None, scribe: socket.socket | None) -> None:
+    """Put them where pupitre-nursery expects them; where there is nobody something that hears nothing."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    given = {DOOR_FD: door, NOTIFY_FD: systemd, SCRIBE_FD: scribe}
+    copies = {
+        number: fcntl.fcntl(peer.fileno() if peer else nothing, fcntl.F_DUPFD_CLOEXEC, FREE_FD)
+        for number, peer in given.items()
+    }
+    for number, copy in copies.items():
+        os.dup2(copy, number)

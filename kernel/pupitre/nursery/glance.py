@@ -32,10 +32,11 @@ class Memory(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What one does, running, waiting, stopped, gone or SILENT, and its memory."""
+    """What one does, running, waiting, stopped, gone or SILENT, its memory, and its processor time in ms."""
 
     state: str = SILENT
     memory: Memory = Memory()
+    used: int | None = None
 
 
 def memory_of(pid: int) -> Memory:
@@ -57,6 +58,15 @@ def memory_of(pid: int) -> Memory:
         return Memory()
 
 
+def used_by(pid: int) -> int | None:
+    """Milliseconds of processor time of a process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) * 1000 // os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
+
+
 def state_of(pid: int) -> str:
     """What a process does."""
     try:
@@ -72,7 +82,7 @@ def _read(pids: Iterable[int], pipe: int) -> None:
     os.closerange(0, pipe)
     os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
     for pid in pids:
-        os.write(pipe, json.dumps([pid, state_of(pid), memory_of(pid)]).encode() + b"\n")
+        os.write(pipe, json.dumps([pid, state_of(pid), memory_of(pid), used_by(pid)]).encode() + b"\n")
 
 
 def _lines(pids: list[int]) -> Iterator[str]:
@@ -105,8 +115,8 @@ def look(processes: Iterable[tuple[int, int]]) -> dict[int, Process]:
     left, found = list(processes), {}
     for _ in range(int(PATIENCE_IN_ALL / PATIENCE)):
         for line in _lines([pid for pid, _ in left]):
-            pid, state, memory = json.loads(line)
-            found[pid] = Process(state, Memory(*memory))
+            pid, state, memory, used = json.loads(line)
+            found[pid] = Process(state, Memory(*memory), used)
         silent = {uid for pid, uid in left if pid not in found}
         if not silent:
             break

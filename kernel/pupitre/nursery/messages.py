@@ -7,6 +7,7 @@ Formats, numbers and sentences repeat the header and reasons.c; tests/nursery_cl
 from __future__ import annotations
 
 import struct
+import uuid
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -19,12 +20,12 @@ RUNTIME_FOLDERS: Final = "/run/user/"  # and the user's number
 HOME_SOCKET: Final = ".local/state/pupitre/nursery-"  # and the machine's name, and ".sock"
 SYSTEM_SOCKET: Final = "/run/pupitre/nursery.sock"
 SOCKET_VARIABLE: Final = "PUPITRE_NURSERY"
-BUILD_SUFFIX: Final = "/3"
+BUILD_SUFFIX: Final = "/4"
 TEMPLATES_MAX: Final = 4
 FORK_TIMES: Final = 256
 
 HEADER: Final = struct.Struct("@IHHQ")  # magic, version, op, id: how every datagram begins
-REQUEST: Final = struct.Struct("@IHHQ32s4Q6Q")
+REQUEST: Final = struct.Struct("@IHHQ32s4Q2Q2iI2H2Q")
 ANSWER: Final = struct.Struct("@IHHQiiHHI3Q")
 TEMPLATE_STATUS: Final = struct.Struct("@iI2Q4Q488s")
 
@@ -35,6 +36,7 @@ class Op(IntEnum):
     STATUS = 2
     DRAIN = 3
     RELOAD = 4
+    LEDGER = 5
     REFUSED = 18
     DONE = 20
 
@@ -57,11 +59,11 @@ REASONS: Final = {
     "NOT_ALLOWED": "this user may not use this nursery",
     "TOO_MANY": "this user has as many kernels, or starts them as often, as the nursery allows",
     "FULL": "the nursery has as many kernels as it may",
-    "NOT_READY": "the nursery has no warm Python yet",
+    "NOT_READY": "the nursery's Python is not ready: still loading, or it could not be loaded",
     "DRAINING": "the nursery is being drained",
     "OTHER_PYTHON": "the kernel wants another interpreter or virtual environment than the nursery's",
-    "STALE": "packages changed since the nursery's Python was warmed",
-    "THREADS": "the warm Python has threads",
+    "STALE": "packages changed since the nursery's Python was loaded",
+    "THREADS": "the nursery's Python has a thread, with which it cannot be copied",
     "NO_MEMORY": "the machine could not fork",
     "OTHER_NAMESPACE": "the kernel runs in other namespaces (a container) than the nursery",
     "OTHER_LABEL": "the kernel has another security label than the nursery",
@@ -71,15 +73,18 @@ REASONS: Final = {
     "GROUPS": "the user is in more groups than a request can carry",
     "CGROUP": "the kernel's cgroup cannot be joined",
     "PLACEMENT": "something about the kernel's process cannot be reproduced",
-    "ENVIRONMENT": "an environment variable changes the interpreter itself",
-    "TEMPLATE_DIED": "the warm Python died",
+    "ENVIRONMENT": "an environment variable is set that a copied Python cannot follow",
+    "TEMPLATE_DIED": "the nursery's Python died",
     "NO_NURSERY": "no nursery listens",
     "NO_ANSWER": "the nursery did not answer in time",
+    "UNLIKE": "the user's settings do not fit the copied Python (a matplotlibrc, a module with the same name)",
 }
 
 STATUS: Final = struct.Struct(f"@IHHQi3I4Q{FORK_TIMES}I{len(REASONS)}Q")  # TEMPLATES_MAX times TEMPLATE_STATUS follow
 STATUS_SIZE: Final = STATUS.size + TEMPLATES_MAX * TEMPLATE_STATUS.size
-ROW: Final = struct.Struct("@IHHQiIQII")
+ROW: Final = struct.Struct("@iIQII16s")  # these two in files
+USER: Final = struct.Struct(f"@3I{len(REASONS)}I2Q")
+STRANGERS: Final = 2**32 - 1
 
 
 def reason_text(reason: int) -> str:
@@ -133,12 +138,24 @@ class Row(NamedTuple):
     uid: int
     age: int  # seconds
     stopped: bool
+    kernel: str  # its id, as its user says; "" where it has none
+
+
+class User(NamedTuple):
+    """struct nursery_user: what is known of one user since the nursery began."""
+
+    uid: int  # or STRANGERS: all who may not start a kernel
+    deaths: int
+    over_memory: int
+    cold: dict[str, int]  # by the names in REASONS; those that happened
+    forks: int
+    used: int  # microseconds of processor time, of workers that have ended
 
 
 def request(op: Op, number: int) -> bytes:
     """A struct nursery_request that asks for STATUS, DRAIN or RELOAD."""
     build = (version() + BUILD_SUFFIX).encode("ascii")
-    return REQUEST.pack(MAGIC, VERSION, op, number, build, *[0] * 10)
+    return REQUEST.pack(MAGIC, VERSION, op, number, build, *[0] * 13)
 
 
 def text_of(field: bytes) -> str:
@@ -166,7 +183,31 @@ def status_of(datagram: bytes) -> Status:
     return Status(pid, bool(draining), bool(per_user), up, forks, refusals, live, p50, p95, by_name, templates)
 
 
-def decode(datagram: bytes) -> Answer | Status | Row:
+def rows_of(content: bytes) -> list[Row]:
+    """The file that comes with a Status. Raises Malformed."""
+    try:
+        fields = list(ROW.iter_unpack(content))
+    except struct.error:
+        raise Malformed(f"{len(content)} bytes of rows") from None
+    return [
+        Row(pid, uid, age, bool(stopped), str(uuid.UUID(bytes=kernel)) if any(kernel) else "")
+        for pid, uid, age, stopped, _, kernel in fields
+    ]
+
+
+def users_of(content: bytes) -> list[User]:
+    """The file that comes with DONE for LEDGER. Raises Malformed."""
+    try:
+        fields = list(USER.iter_unpack(content))
+    except struct.error:
+        raise Malformed(f"{len(content)} bytes of users") from None
+    return [
+        User(uid, deaths, over, {name: n for name, n in zip(REASONS, cold, strict=True) if n}, forks, used)
+        for uid, deaths, over, *cold, forks, used in fields
+    ]
+
+
+def decode(datagram: bytes) -> Answer | Status:
     """What a listener sent. Raises Malformed."""
     if len(datagram) < HEADER.size:
         raise Malformed(f"{len(datagram)} bytes")
@@ -179,7 +220,4 @@ def decode(datagram: bytes) -> Answer | Status | Row:
         return Answer(op, number, ANSWER.unpack(datagram)[6])
     if op == Op.STATUS and len(datagram) == STATUS_SIZE:
         return status_of(datagram)
-    if op == Op.STATUS and len(datagram) == ROW.size:
-        _, _, _, _, pid, uid, age, stopped, _ = ROW.unpack(datagram)
-        return Row(pid, uid, age, bool(stopped))
     raise Malformed(f"{len(datagram)} bytes with operation {op}")

@@ -252,7 +252,7 @@ def find_libexec(name: str, variable: str, beside: str | None = None) -> str:
     if named:
         places = [Path(named)]
     elif beside is not None:  # installed, or in a build tree
-        places = [Path(beside).with_name(name), Path(beside).parent.parent / "template" / name]
+        places = [Path(beside).with_name(name), Path(beside).parent.parent / name.removeprefix("pupitre-") / name]
     else:
         places = [Path(sysconfig.get_path("data")) / "libexec" / "pupitre" / name]
     for place in places:

@@ -7,9 +7,11 @@ The nursery asked is the one that a kernel would ask: --socket, else $PUPITRE_NU
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import pwd
+import re
 import socket
 import struct
 import sys
@@ -19,22 +21,28 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pupitre.nursery import glance, messages, places
-from pupitre.nursery.messages import Answer, Op, Row, Status, TemplateState
+from pupitre.nursery.messages import Answer, Op, Row, Status, TemplateState, User
 
 EXIT_READY = 0
 EXIT_NOT_READY = 1
 EXIT_NOBODY = 3
 CONNECT_DEADLINE = 2.0  # seconds
 ANSWER_DEADLINE = 5.0
-ROWS_MAX = 100_000
+LEDGER_DEADLINE = 0.5
+DATAGRAMS_MAX = 4
 DATAGRAM_MAX = 8192
-LEFT_OUT = "left out: "  # in the text of a template; pupitre/nursery/template.py
+FILE_MAX = 1 << 24  # bytes
+LEFT_OUT = "left out: "  # these two in the text of a template; pupitre/nursery/template.py
+TRICKS = "tricks: "
 
 HELP = {
     "status": "say what a nursery has: templates, workers, memory, refusals; exit status 0 once it can fork",
     "drain": "fork no new workers; the nursery ends when the last one has ended",
     "reload": "warm a new Python and fork from it once it is ready; running kernels keep theirs",
 }
+
+
+Said = Status | Row | User | Answer
 
 
 class Unreachable(Exception):
@@ -63,13 +71,27 @@ def connect(given: str | None) -> tuple[socket.socket, str]:
     raise Unreachable(reason)
 
 
-def receive(peer: socket.socket, path: str, deadline: float) -> Iterator[Status | Row | Answer]:
-    """What comes until the answer that ends it, which is yielded as well. Raises Unreachable."""
+def content_of(files: list[int]) -> bytes:
+    """Of the file that came with a datagram, which only memory may be: another could be waited for. Closes it."""
+    try:
+        for file in files:
+            fcntl.fcntl(file, fcntl.F_GET_SEALS)
+            return os.pread(file, FILE_MAX, 0)
+    except OSError as error:
+        raise messages.Malformed(f"a file of another kind: {error.strerror}") from None
+    finally:
+        for file in files:
+            os.close(file)
+    return b""
+
+
+def receive(peer: socket.socket, path: str, deadline: float) -> Iterator[Said]:
+    """What comes until the answer that ends it, which is yielded as well; rows and users too. Raises Unreachable."""
     end = time.monotonic() + deadline
-    for _ in range(ROWS_MAX):
+    for _ in range(DATAGRAMS_MAX):
         peer.settimeout(max(0.001, end - time.monotonic()))
         try:
-            datagram = peer.recv(DATAGRAM_MAX)
+            datagram, files, _, _ = socket.recv_fds(peer, DATAGRAM_MAX, 1)
         except TimeoutError:
             raise Unreachable(f"the nursery at {path} did not answer within {deadline:.0f} s") from None
         except OSError as error:
@@ -77,16 +99,22 @@ def receive(peer: socket.socket, path: str, deadline: float) -> Iterator[Status 
         if not datagram:
             raise Unreachable(f"the nursery at {path} hung up")
         try:
+            content = content_of(files)
             message = messages.decode(datagram)
+            if isinstance(message, Status):
+                yield message
+                yield from messages.rows_of(content)
+                continue
+            yield from messages.users_of(content)
         except messages.Malformed as error:
             raise Unreachable(f"what listens at {path} speaks another language: {error}") from None
         yield message
-        if isinstance(message, Answer) and message.op in (Op.DONE, Op.REFUSED):
+        if message.op in (Op.DONE, Op.REFUSED):
             return
     raise Unreachable(f"the nursery at {path} does not stop answering")
 
 
-def ask(given: str | None, op: Op, deadline: float) -> tuple[str, list[Status | Row | Answer]]:
+def ask(given: str | None, op: Op, deadline: float) -> tuple[str, list[Said]]:
     """One question: the path of who answered, and everything it said, DONE or REFUSED last. Raises Unreachable."""
     peer, path = connect(given)
     with peer:
@@ -95,6 +123,17 @@ def ask(given: str | None, op: Op, deadline: float) -> tuple[str, list[Status | 
         except OSError as error:
             raise Unreachable(f"the nursery at {path} is gone: {error.strerror}") from None
         return path, list(receive(peer, path, deadline))
+
+
+def ask_ledger(path: str) -> list[User] | None:
+    """What is known of each user; None where we may not know, or the scribe does not answer."""
+    try:
+        said = ask(path, Op.LEDGER, LEDGER_DEADLINE)[1]
+    except Unreachable:
+        return None
+    users = [line for line in said if isinstance(line, User)]
+    last = said[-1]
+    return users if isinstance(last, Answer) and last.op == Op.DONE else None
 
 
 def user_name(uid: int) -> str:
@@ -114,8 +153,17 @@ def is_ready(found: Status) -> bool:
     return not found.draining and any(template.state == TemplateState.READY for template in found.templates)
 
 
-def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
-    """Everything, as the JSON says it. Times in seconds or microseconds, memory in KiB, as the keys say."""
+def cold_starts(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """By reason, as the JSON says it, the most frequent first."""
+    return [
+        {"reason": name, "text": messages.REASONS[name], "count": count}
+        for name, count in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+
+
+def report(path: str, found: Status, rows: list[Row], ledger: list[User] | None) -> dict[str, Any]:
+    """Everything, as the JSON says it. Times in seconds, ms or microseconds, memory in KiB, as the keys say."""
+    cold = sum((Counter(line.cold) for line in ledger), Counter[str]()) if ledger else Counter(found.refused)
 
     asked = [(template.pid, -1) for template in found.templates] + [(row.pid, row.uid) for row in rows]
     processes = glance.look(asked)
@@ -135,8 +183,22 @@ def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
         "fork_p50_us": found.fork_p50,
         "fork_p95_us": found.fork_p95,
         "refusals": found.refusals,
-        "refused": [
-            {"reason": name, "text": messages.REASONS[name], "count": count} for name, count in found.refused.items()
+        "refused": cold_starts(found.refused),
+        "cold": cold_starts(cold),
+        "deaths": None if ledger is None else sum(line.deaths for line in ledger),
+        "over_memory": None if ledger is None else sum(line.over_memory for line in ledger),
+        "users": [
+            {
+                "uid": line.uid,
+                "user": user_name(line.uid),
+                "forks": line.forks,
+                "cold": cold_starts(line.cold),
+                "deaths": line.deaths,
+                "over_memory": line.over_memory,
+                "ended_cpu_us": line.used,
+            }
+            for line in ledger or []
+            if line.uid != messages.STRANGERS
         ],
         "templates": [
             {
@@ -159,6 +221,8 @@ def report(path: str, found: Status, rows: list[Row]) -> dict[str, Any]:
                 "user": user_name(row.uid),
                 "state": "stopped" if row.stopped else processes.get(row.pid, glance.Process()).state,
                 "age_s": row.age,
+                "kernel": row.kernel,
+                "cpu_ms": processes.get(row.pid, glance.Process()).used,
                 **memory(row.pid),
             }
             for row in rows
@@ -187,28 +251,55 @@ def template_lines(templates: list[dict[str, Any]]) -> Iterator[str]:
             f"template   {template['state']}, pid {template['pid']}, {duration(template['age_s'])} old, "
             f"{template['forks']} forks, {megabytes([template['resident_kib']])} MB resident"
         )
-        rest = [part for part in template["text"].split("; ") if not part.startswith(LEFT_OUT)]
+        rest = [part for part in template["text"].split("; ") if not part.startswith((LEFT_OUT, TRICKS))]
         if template["text"]:
             yield f"           {'; '.join(rest)}"
         yield from (f"           {LEFT_OUT}{package}" for package in template["left_out"])
 
 
-def worker_lines(workers: list[dict[str, Any]]) -> Iterator[str]:
+def natural(name: str) -> list[tuple[int, str]]:
+    """By this s2 comes before s10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+COLUMNS = "kernels", "running", "waiting", "stopped", "private MB", "shared MB", "cpu s"
+COLUMNS_OF_LEDGER = "forked", "cold", "died", "of memory"
+
+
+def known_lines(user: dict[str, Any] | None) -> list[str]:
+    """The columns of the ledger."""
+    if user is None:
+        return ["-"] * len(COLUMNS_OF_LEDGER)
+    cold = sum(row["count"] for row in user["cold"])
+    return [str(number) for number in (user["forks"], cold, user["deaths"], user["over_memory"])]
+
+
+def worker_columns(workers: list[dict[str, Any]], ended_us: int) -> list[str]:
+    """Of one user, the columns of COLUMNS."""
+    states = Counter(worker["state"] for worker in workers)
+    memory = [megabytes([worker[name] for worker in workers]) for name in ("private_kib", "shared_kib")]
+    used = [worker["cpu_ms"] for worker in workers]
+    cpu = "-" if None in used else f"{(sum(used) + ended_us // 1000) / 1000:.1f}"
+    if any(worker["private_kib"] is None and worker["state"] == glance.SILENT for worker in workers):
+        memory, cpu = [glance.SILENT, glance.SILENT], glance.SILENT
+    return [*map(str, (len(workers), states["running"], states["waiting"], states["stopped"])), *memory, cpu]
+
+
+def user_lines(facts: dict[str, Any]) -> Iterator[str]:
     """A table: a line for each user."""
-    users = sorted({worker["user"] for worker in workers})
+    known = {user["user"]: user for user in facts["users"]}
+    users = sorted({worker["user"] for worker in facts["workers"]} | known.keys(), key=natural)
     if not users:
         return
-    width = max(8, *map(len, users))
-    columns = f"{'user':<{width}}  {'workers':>7}  {'running':>7}  {'waiting':>7}  {'stopped':>7}"
-    yield f"           {columns}  {'private MB':>10}  {'shared MB':>10}"
+    rows = [["user", *COLUMNS, *COLUMNS_OF_LEDGER]]
     for user in users:
-        own = [worker for worker in workers if worker["user"] == user]
-        states = Counter(worker["state"] for worker in own)
-        counts = f"{len(own):>7}  {states['running']:>7}  {states['waiting']:>7}  {states['stopped']:>7}"
-        memory = [megabytes([worker[name] for worker in own]) for name in ("private_kib", "shared_kib")]
-        if any(worker["private_kib"] is None and worker["state"] == glance.SILENT for worker in own):
-            memory = [glance.SILENT, glance.SILENT]
-        yield f"           {user:<{width}}  {counts}  {memory[0]:>10}  {memory[1]:>10}"
+        own = [worker for worker in facts["workers"] if worker["user"] == user]
+        ended = known[user]["ended_cpu_us"] if user in known else 0
+        rows.append([user, *worker_columns(own, ended), *known_lines(known.get(user))])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for name, *cells in rows:
+        columns = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        yield f"           {name:<{widths[0]}}  {columns}"
 
 
 def text(facts: dict[str, Any]) -> Iterator[str]:
@@ -218,13 +309,19 @@ def text(facts: dict[str, Any]) -> Iterator[str]:
     yield f"nursery    {state}, at {facts['socket']}, for {whose}, pid {facts['pid']}, up {duration(facts['uptime_s'])}"
     yield from template_lines(facts["templates"])
     users = len({worker["uid"] for worker in facts["workers"]})
-    yield f"workers    {facts['live']} alive" + (f", of {users} user{'s' * (users > 1)}" if users else "")
-    yield from worker_lines(facts["workers"])
+    whose = f", of {users} user{'s' * (users > 1)}" if users else ""
+    yield f"kernels    {facts['live']} alive{whose}"
+    if users:
+        yield "           running: a cell runs now; waiting: idle; stopped: suspended"
+    yield from user_lines(facts)
     speed = f", half within {facts['fork_p50_us'] / 1000:.1f} ms, 95 % within {facts['fork_p95_us'] / 1000:.1f} ms"
-    yield f"forks      {facts['forks']}" + (speed if facts["forks"] else "")
-    yield f"refused    {facts['refusals']}" + (", and started cold:" if facts["refusals"] else "")
-    for row in sorted(facts["refused"], key=lambda row: -row["count"]):
+    yield f"forked     {facts['forks']}" + (speed if facts["forks"] else "")
+    cold = sum(row["count"] for row in facts["cold"])
+    yield f"cold       {cold}" + (", because" if cold else "")
+    for row in facts["cold"]:
         yield f"           {row['count']:>7}  {row['text']}"
+    if facts["deaths"] is not None:
+        yield f"died       {facts['deaths']}, {facts['over_memory']} of them for want of memory"
 
 
 def tell_unreachable(error: Unreachable) -> int:
@@ -251,7 +348,7 @@ def show(given: str | None, options: argparse.Namespace) -> int:
     found = [message for message in said if isinstance(message, Status)]
     if not found:
         return tell_unreachable(Unreachable(f"the nursery at {path} does not say how it is"))
-    facts = report(path, found[0], [message for message in said if isinstance(message, Row)])
+    facts = report(path, found[0], [message for message in said if isinstance(message, Row)], ask_ledger(path))
     print(json.dumps(facts, indent=1) if options.json else "\n".join(text(facts)))
     return EXIT_READY if facts["ready"] else EXIT_NOT_READY
 

@@ -196,7 +196,8 @@ def _fingerprint(left_out: dict[str, str], settings: dict[str, Any], done: list[
         for name in dict.fromkeys(name.partition(".")[0] for name in settings.get("imports") or [])
         if name in sys.modules
     )
-    return f"Python {version}{without}; {packages or 'no packages'}; {'+'.join(done) or 'no tricks'}; {seconds:.1f} s"
+    tricks = f"tricks: {'+'.join(done) or 'none'}"
+    return f"Python {version}{without}; {packages or 'no packages'}; {tricks}; loaded in {seconds:.1f} s"
 
 
 def _watched() -> list[str]:
