@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from launch import Kernel, Owner
 from procs import Process, children, family, program
@@ -46,7 +46,8 @@ class Nursery:
     """`pupitre nursery` in the foreground, in a session of its own.
 
     `directory`: for its socket and log; must be short. `system`: for all users, as root. `options`: more of the command
-    line. `socket`: where, if another nursery listened there before. `ready`: return when it can fork.
+    line. `socket`: where, if another nursery listened there before. `ready`: return when it can fork. `log`: where it
+    writes to, instead of a file in `directory`.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Nursery:
         environment: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
         ready: bool = True,
+        log: BinaryIO | None = None,
     ) -> None:
         directory.mkdir(exist_ok=True)
         self.system = system
         self.socket = socket or directory / "nursery.sock"
         self.said = b""
-        self.log = (directory / "nursery.log").open("a+b")
+        self.log = log or (directory / "nursery.log").open("a+b")
         words = [pupitre(), "nursery", "--socket", str(self.socket), "--config", str(self.configuration(directory))]
         words += ["--log-level", "info"] + (["--system"] if system else [])
         self.words = [*prefix, *words, *options]
@@ -175,9 +177,20 @@ class Nursery:
                 return
             assert time.monotonic() < end, self.report(f"workers are left: {left}")
 
-    def report(self, what: str) -> str:
+    def logged(self) -> str:
+        """All that it has said so far, except on its standard output."""
         self.log.seek(0)
-        return f"the nursery {what}\n-- it said:\n{self.log.read().decode(errors='replace')[-4000:]}"
+        return self.log.read().decode(errors="replace")
+
+    def wait_logged(self, text: str, times: int = 1, deadline: float = READY_DEADLINE) -> None:
+        """Until it has said something that often. There is no event for it."""
+        end = time.monotonic() + deadline
+        while self.logged().count(text) < times:
+            assert self.process.poll() is None and time.monotonic() < end, self.report(f"never said {text!r}")
+            select.select([], [], [], 0.05)
+
+    def report(self, what: str) -> str:
+        return f"the nursery {what}\n-- it said:\n{self.logged()[-4000:]}"
 
     # -- its end ---
 

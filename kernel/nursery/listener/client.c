@@ -37,8 +37,8 @@ release(struct listener *l, struct client *c)
 	watch_close(l, &c->worker);
 	fd_close(&c->caller.pidfd);
 	datagram_close(&c->datagram);
-	if (c->report.fd >= 0 && c->state == CLIENT_LOOKED && c->usher > 0)
-		kill(c->usher, SIGKILL);
+	if (c->report.fd >= 0 && c->state == CLIENT_LOOKED)
+		syscall(SYS_pidfd_send_signal, c->usher, SIGKILL, NULL, 0);
 	c->state = CLIENT_GONE;
 	if (c->report.fd < 0)
 		free(c);
@@ -272,6 +272,7 @@ usher_ready(struct listener *l, void *client)
 	if (got != 0)
 		return;
 	watch_close(l, &c->report);
+	fd_close(&c->usher);
 	c->user->ushers--;
 	if (c->state == CLIENT_LOOKED)
 		release(l, c);

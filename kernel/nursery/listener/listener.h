@@ -88,7 +88,7 @@ struct client {
 	TAILQ_ENTRY(client) next;
 	enum client_state state;
 	struct caller caller;
-	pid_t usher;
+	int usher;                  /* the pidfd of its usher; open as long as `report` is */
 	bool is_placed;             /* nobody of ours has its descriptors any more, and the worker is its user's */
 	struct policy_user *user;   /* borrowed */
 	long long since_ms;         /* when its worker was forked */

@@ -40,11 +40,10 @@ prepare(struct listener *l)
 {
 	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 	socklen_t size = sizeof l->name;
-	sigset_t set;
+	sigset_t set = { 0 }; /* empty */
 	close_range(SCRIBE_FD + 1, ~0u, 0);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
 	for (size_t i = 0; i < COUNT(taken); i++) {
 		sigaddset(&set, taken[i]);
 		signal(taken[i], note);

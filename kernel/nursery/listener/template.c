@@ -13,8 +13,8 @@ become(const struct listener *l, int socket)
 {
 	struct __user_cap_header_struct self = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	static const struct __user_cap_data_struct nothing[_LINUX_CAPABILITY_U32S_3];
-	sigset_t none;
-	if (geteuid() != 0) /* a session may have given us some, which its other processes do not have */
+	static const sigset_t none; /* empty */
+	if (geteuid() != 0)         /* a session may have given us some, which its other processes do not have */
 		syscall(SYS_capset, &self, nothing);
 	clearenv();
 	setenv("HOME", l->options[OPTION_HOME], 1);
@@ -22,7 +22,6 @@ become(const struct listener *l, int socket)
 	setenv("PUPITRE_LOG_LEVEL", l->options[OPTION_LOG_LEVEL], 1);
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
-	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	int null = open("/dev/null", O_RDWR);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO && setpgid(0, 0) == 0 &&
@@ -33,7 +32,7 @@ become(const struct listener *l, int socket)
 	_exit(127);
 }
 
-/* It will send nothing any more, or is not to. Where it was needed another is built, each time later. */
+/* It will send nothing any more, or is not to. Unless it was old another is built, each time later. */
 static void
 hang_up(struct listener *l, struct template *t, enum nursery_template_state state)
 {
@@ -45,7 +44,7 @@ hang_up(struct listener *l, struct template *t, enum nursery_template_state stat
 	t->deadline_ms = 0;
 	l->ready = l->ready == t ? NULL : l->ready;
 	client_orphan(l, t);
-	if (needed && l->ready == NULL) {
+	if (needed) {
 		l->build_ms = l->now_ms + (BACKOFF_MS << l->died);
 		l->died += l->died < BACKOFF_MAX;
 	}

@@ -82,9 +82,10 @@ usher_send(struct listener *l, struct client *c)
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return;
-	c->usher = fork_alone(c->front.fd, c->caller.pidfd, ends[1]);
-	if (c->usher == 0)
+	pid_t pid = fork_alone(c->front.fd, c->caller.pidfd, ends[1]);
+	if (pid == 0)
 		work(c->caller);
+	c->usher = (int)syscall(SYS_pidfd_open, pid, 0); /* nobody has reaped it yet */
 	close(ends[1]);
 	c->report.fd = ends[0];
 	c->user->ushers++;

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -79,35 +78,33 @@ copy_text(PyObject *py_text, char ret[NURSERY_TEXT_SIZE])
 	ret[size] = '\0';
 }
 
-/* Remember the state of each path of the list. -1 with an exception. */
+/* Remember the list of (path, time of change, inode). -1 with an exception. */
 static int
-watch(struct template *t, PyObject *py_paths)
+watch(struct template *t, PyObject *py_list)
 {
-	Py_ssize_t count = PyList_Size(py_paths);
+	Py_ssize_t count = PyList_Size(py_list);
 	if (count < 0)
 		return -1;
 	t->watched = calloc((size_t)count + 1, sizeof *t->watched);
 	for (Py_ssize_t i = 0; t->watched != NULL && i < count; i++) {
-		const char *path = PyUnicode_AsUTF8(PyList_GetItem(py_paths, i));
-		struct stat now;
-		if (path == NULL)
+		struct watched *w = &t->watched[t->watched_count];
+		const char *path;
+		if (!PyArg_ParseTuple(PyList_GetItem(py_list, i), "sLK", &path, &w->mtime_ns, &w->ino))
 			return -1;
-		if (stat(path, &now) < 0)
-			continue;
-		struct watched *w = &t->watched[t->watched_count++];
-		*w = (struct watched){ .path = strdup(path), .mtime = now.st_mtim, .ino = now.st_ino };
+		w->path = strdup(path);
 		if (w->path == NULL)
 			return PyErr_NoMemory(), -1;
+		t->watched_count++;
 	}
 	return t->watched == NULL ? (PyErr_NoMemory(), -1) : 0;
 }
 
-/* pupitre.nursery.asked.watch(), before anything else of ours or IPython's is imported. -1 with an exception. */
+/* A function of pupitre.nursery without arguments. -1 with an exception. */
 static int
-watch_environment(void)
+call(const char *module, const char *function)
 {
-	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.asked");
-	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, "watch", NULL);
+	PyObject *py_module = PyImport_ImportModule(module);
+	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, function, NULL);
 	int failure = py_result == NULL ? -1 : 0;
 	Py_XDECREF(py_result);
 	Py_XDECREF(py_module);
@@ -129,16 +126,17 @@ exit_status_of(PyObject *py_error)
 static int
 build(struct template *t, const char *settings, struct nursery_report *ret)
 {
-	PyObject *py_fingerprint = NULL, *py_paths = NULL, *py_result = NULL; /* the first two borrowed */
+	PyObject *py_fingerprint = NULL, *py_watched = NULL, *py_result = NULL; /* the first two borrowed */
 	PyObject *py_module = NULL;
-	if (watch_environment() == 0)
+	/* Before anything else of ours or IPython's is imported. */
+	if (call("pupitre.nursery.asked", "watch") == 0 && call("pupitre.nursery.packages", "begin") == 0)
 		py_module = PyImport_ImportModule("pupitre.nursery.template");
 	if (py_module != NULL)
 		py_result = PyObject_CallMethod(py_module, "build", "s", settings);
 	int failure = -1;
 	if (py_result != NULL &&
-	    PyArg_ParseTuple(py_result, "UO!L", &py_fingerprint, &PyList_Type, &py_paths, &t->idle_ms))
-		failure = watch(t, py_paths);
+	    PyArg_ParseTuple(py_result, "UO!L", &py_fingerprint, &PyList_Type, &py_watched, &t->idle_ms))
+		failure = watch(t, py_watched);
 	t->idle_ms *= 1000;
 	if (failure == 0) {
 		copy_text(py_fingerprint, ret->text);
@@ -166,12 +164,8 @@ tidy_up(void)
 {
 	signal(SIGALRM, SIG_DFL);
 	alarm(TIDY_SECONDS);
-	PyObject *py_module = PyImport_ImportModule("pupitre.nursery.belongings");
-	PyObject *py_result = py_module == NULL ? NULL : PyObject_CallMethod(py_module, "end", NULL);
-	if (py_result == NULL)
+	if (call("pupitre.nursery.belongings", "end") < 0)
 		PyErr_Clear();
-	Py_XDECREF(py_result);
-	Py_XDECREF(py_module);
 }
 
 static int

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -18,6 +19,8 @@
 #include "nursery/datagram.h"
 #include "nursery/heap/heap.h"
 #include "template.h"
+
+#define NANOSECONDS 1000000000LL /* of a second */
 
 int
 template_report(struct template *t, struct nursery_report *report, int fd)
@@ -39,8 +42,8 @@ is_stale(const struct template *t)
 	for (size_t i = 0; i < t->watched_count; i++) {
 		const struct watched *w = &t->watched[i];
 		struct stat now;
-		if (stat(w->path, &now) < 0 || now.st_ino != w->ino || now.st_mtim.tv_sec != w->mtime.tv_sec ||
-		    now.st_mtim.tv_nsec != w->mtime.tv_nsec)
+		if (stat(w->path, &now) < 0 || now.st_ino != w->ino ||
+		    now.st_mtim.tv_sec * NANOSECONDS + now.st_mtim.tv_nsec != w->mtime_ns)
 			return true;
 	}
 	return false;

@@ -8,7 +8,6 @@
 #define PUPITRE_NURSERY_TEMPLATE_TEMPLATE_H
 
 #include <sys/types.h>
-#include <time.h>
 
 #include "compat.h"
 #include "nursery/messages.h"
@@ -22,8 +21,8 @@
 /* A file or directory whose change makes the template stale. */
 struct watched {
 	char *path; /* owned */
-	struct timespec mtime;
-	ino_t ino;
+	long long mtime_ns;
+	unsigned long long ino;
 };
 
 struct template

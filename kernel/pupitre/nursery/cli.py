@@ -12,16 +12,19 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
+import time
 from typing import Any, NoReturn
 
-from pupitre.nursery import messages, places, preflight, settings, status, stop
+from pupitre.nursery import messages, places, preflight, settings, status, stop, trouble
 from pupitre.nursery.door import Shut, hand_over, make_folder, make_scribe, notifier, open_door
 from pupitre.nursery.settings import OPTIONS, TRICKS, Settings, Wrong
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SHUT = 3
+PAUSE_MIN, PAUSE_MAX = 1.0, 256.0  # seconds, as of the listener's own attempts
 PREFIX = "option_"  # of argparse's names for OPTIONS, which would collide with words of Python
 
 
@@ -75,13 +78,17 @@ def isolate() -> None:
         os.execv(sys.executable, [sys.executable, "-I", "-m", "pupitre.cli", *sys.argv[1:]])
 
 
-def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[str], socket.socket, socket.socket]:
-    """Everything before exec: the words of pupitre-nursery, its socket, and the scribe. Raises Wrong."""
+def choose(options: argparse.Namespace, given: dict[str, Any]) -> Settings:
+    """What the nursery is to be. Raises Wrong."""
     if options.system and os.geteuid() != 0:
         raise Wrong("--system needs root: without it you get a nursery of your own")
     if options.system:
         isolate()
-    chosen = settings.resolve(given, options.system, options.config)
+    return settings.resolve(given, options.system, options.config)
+
+
+def prepare(chosen: Settings) -> tuple[list[str], socket.socket, socket.socket]:
+    """Everything before exec: the words of pupitre-nursery, its socket, and the scribe. Raises Wrong."""
     listener = settings.find_libexec("pupitre-nursery", "PUPITRE_NURSERY_BIN")
     template = settings.find_libexec("pupitre-template", "PUPITRE_TEMPLATE_BIN", beside=listener)
     scribe = settings.find_libexec("pupitre-scribe", "PUPITRE_SCRIBE_BIN", beside=listener)
@@ -101,6 +108,21 @@ def prepare(options: argparse.Namespace, given: dict[str, Any]) -> tuple[list[st
     return words, door, make_scribe(scribe, chosen.log_level, chosen.system)
 
 
+def prepare_patiently(chosen: Settings) -> tuple[list[str], socket.socket, socket.socket]:
+    """The same, with growing pauses again and again while it is trouble of the moment that stands in the way."""
+    pause = PAUSE_MIN
+    while True:
+        try:
+            return prepare(chosen)
+        except (Wrong, OSError, MemoryError, subprocess.TimeoutExpired) as error:
+            if not trouble.is_of_the_moment(error):
+                raise
+            text = str(error) or "out of memory"
+        print(f"pupitre nursery: {text}; trying again in {pause:.0f} s", file=sys.stderr)
+        time.sleep(pause)
+        pause = min(2 * pause, PAUSE_MAX)
+
+
 def hold_standard() -> None:
     """Where descriptors 0 to 2 are closed make them /dev/null: nothing else that is opened is to become one of them."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -111,7 +133,7 @@ def hold_standard() -> None:
 def start(options: argparse.Namespace, given: dict[str, Any]) -> NoReturn:
     """Become pupitre-nursery. Raises Wrong, or OSError where it cannot be executed."""
     hold_standard()
-    arguments, door, scribe = prepare(options, given)
+    arguments, door, scribe = prepare_patiently(choose(options, given))
     hand_over(door, notifier(), scribe)
     for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where a descriptor was closed
         stream.flush()

@@ -42,7 +42,7 @@ def is_stale(name: str) -> bool:
             return True
         except OSError:
             return False
-        # Of one that was killed it stays open as long as what it left to close_elsewhere does.
+        # Of one that was killed it stays open for as long as an usher does that it had just forked.
         pid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         try:
             os.kill(pid, 0)

@@ -5,11 +5,13 @@ is about to run them for the whole machine, whether only root can change them.
 
 from __future__ import annotations
 
+import errno
 import glob
 import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -92,6 +94,8 @@ def probe(program: str, modules: Iterable[str], careful: bool = False) -> Python
             capture_output=True,
             timeout=DEADLINE,
         )
+        if done.returncode == -signal.SIGKILL or b"MemoryError" in done.stderr:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         answer = json.loads(done.stdout)
         if answer["refused"]:
             raise Wrong(f"--system: {answer['refused']}")

@@ -23,7 +23,8 @@ from pupitre.history import HistoryManager
 from pupitre.loop import Loop
 from pupitre.parent import NOBODY
 
-from . import asked, fresh, trial
+from . import asked, fresh, probe, trial
+from .stage import tell
 
 _CELLS = [
     "x = 1\nx + 1",
@@ -110,16 +111,14 @@ def run(app: IPKernelApp, notebook: str | None) -> None:
 
 def _rehearse(app: IPKernelApp, cell: str, name: str = "a cell of our own") -> dict[str, Any] | None:
     """Run a cell, unless it would leave what no process may be forked with: that costs the cell, not the nursery."""
-    left = trial.attempt(partial(_execute, app, cell))
-    if left.trouble:
-        tell(f"{name} is not rehearsed: {', '.join(left.trouble)}")
+    try:
+        trouble = trial.attempt(partial(_execute, app, cell)).trouble
+    except probe.Killed as error:  # a cell may take all memory there is, each time
+        trouble = [str(error)]
+    if trouble:
+        tell(f"{name} is not rehearsed: {', '.join(trouble)}")
         return None
     return _execute(app, cell)
-
-
-def tell(sentence: str) -> None:
-    """Into the nursery's log."""
-    os.write(2, f"pupitre-template: {sentence}\n".encode(errors="backslashreplace"))
 
 
 def _write_history(app: IPKernelApp) -> None:

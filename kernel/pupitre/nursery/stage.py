@@ -29,6 +29,18 @@ def enter() -> None:
                     _guard.check(os.path.join(above, name))
 
 
+def check(path: str) -> None:
+    """As root: PermissionError where somebody else can change a folder."""
+    guard = _guard or sys.modules.get("_pupitre_guard")
+    if guard is not None:
+        guard.check(path)
+
+
+def tell(sentence: str) -> None:
+    """Into the nursery's log."""
+    os.write(2, f"pupitre-template: {sentence}\n".encode(errors="backslashreplace"))
+
+
 def leave() -> None:
     """The rehearsal is over: what it wrote goes."""
     os.chdir("/")

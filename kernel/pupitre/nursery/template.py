@@ -22,13 +22,15 @@ from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import asked, belongings, bytecode, chance, fresh, probe, rehearsal, selftest, stage, trial
+from . import asked, belongings, bytecode, chance, fresh, packages, probe, rehearsal, selftest, stage, trial
 
 if TYPE_CHECKING:
     from . import _nursery
 else:
     import _nursery
 
+
+Watched = tuple[str, int, int]  # a path, its time of change in nanoseconds, and its inode
 
 _REST_MAX = 0.05  # seconds of processor time that a cell may have to wait
 _resting = 0.0
@@ -46,7 +48,7 @@ class Mistake(Unfit):
     exit_status = 2
 
 
-def build(settings_json: str) -> tuple[str, list[str], int]:
+def build(settings_json: str) -> tuple[str, list[Watched], int]:
     """What `pupitre-template` calls. `settings_json`: an object with
 
     imports    names of modules to import; one that cannot be imported makes the template unfit, and one that starts
@@ -57,7 +59,8 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
 
     idle_rebuild  seconds without a fork, after the first one, when another template takes over; 0: never
 
-    Returns the fingerprint, one line for people; the paths whose change makes the template stale; idle_rebuild.
+    Returns the fingerprint, one line for people; the paths whose change makes the template stale, as they were when it
+    was known that no package had changed meanwhile; idle_rebuild.
     """
     settings = loads(settings_json)
     tricks = settings.get("tricks") or {}
@@ -101,9 +104,11 @@ def build(settings_json: str) -> tuple[str, list[str], int]:
         with suppress(probe.Failed):
             if _did(_nursery.expect_copies(probe.ask(partial(_list_copies, app)))):
                 done.append("prefault")
+    watched = _watched()
+    packages.end()
     if refused := stage.dismiss_guard():
         raise Unfit(refused)
-    return _fingerprint(left_out, settings, done, monotonic() - begin), _watched(), settings.get("idle_rebuild") or 0
+    return _fingerprint(left_out, settings, done, monotonic() - begin), watched, settings.get("idle_rebuild") or 0
 
 
 def _import(names: list[str]) -> dict[str, str]:
@@ -113,13 +118,13 @@ def _import(names: list[str]) -> dict[str, str]:
         reason = trial.check_import(name)
         if reason:
             left_out[name] = reason
-            rehearsal.tell(f"{name} is left out: {reason}")
+            stage.tell(f"{name} is left out: {reason}")
             continue
         try:
             import_module(name)
         except ModuleNotFoundError as error:
-            kind = Mistake if error.name == name.partition(".")[0] else Unfit
-            raise kind(f"cannot import {name}: {error}") from error
+            is_mistake = error.name == name.partition(".")[0] and not packages.have_changed()
+            raise (Mistake if is_mistake else Unfit)(f"cannot import {name}: {error}") from error
         except Exception as error:
             raise Unfit(f"cannot import {name}: {type(error).__name__}: {error}") from error
     return left_out
@@ -191,19 +196,25 @@ def _did(outcome: dict[str, Any]) -> bool:
 def _fingerprint(left_out: dict[str, str], settings: dict[str, Any], done: list[str], seconds: float) -> str:
     version = ".".join(map(str, sys.version_info[:3]))
     without = "".join(f"; left out: {name}: {reason.replace(';', ',')}" for name, reason in left_out.items())
-    packages = " ".join(
+    names = " ".join(
         f"{name} {getattr(sys.modules[name], '__version__', '')}".strip()
         for name in dict.fromkeys(name.partition(".")[0] for name in settings.get("imports") or [])
         if name in sys.modules
     )
     tricks = f"tricks: {'+'.join(done) or 'none'}"
-    return f"Python {version}{without}; {packages or 'no packages'}; {tricks}; loaded in {seconds:.1f} s"
+    return f"Python {version}{without}; {names or 'no packages'}; {tricks}; loaded in {seconds:.1f} s"
 
 
-def _watched() -> list[str]:
+def _watched() -> list[Watched]:
     """What changes when packages are installed, upgraded or removed, or the interpreter is replaced."""
     places = [*sys.path, sys.executable, os.path.join(sys.prefix, "pyvenv.cfg"), os.path.dirname(door.__file__)]
     library = sysconfig.get_config_var("INSTSONAME")
     if library:
         places.append(os.path.join(sysconfig.get_config_var("LIBDIR") or "", library))
-    return [place for place in dict.fromkeys(places) if os.path.isabs(place) and os.path.exists(place)]
+    found = []
+    for place in dict.fromkeys(places):
+        with suppress(OSError):
+            if os.path.isabs(place):
+                status = os.stat(place)
+                found.append((place, status.st_mtime_ns, status.st_ino))
+    return found

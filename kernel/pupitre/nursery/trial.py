@@ -45,9 +45,11 @@ class Left(NamedTuple):
 
 
 def attempt(act: Callable[[], object]) -> Left:
-    """Call `act` in a child, whatever it raises there."""
+    """Call `act` in a child, whatever it raises there. Killed: nothing is known of it, another time it may be."""
     try:
         return Left(*loads(probe.ask(partial(_try, act), _SECONDS)))
+    except probe.Killed:
+        raise
     except probe.Failed as error:
         return Left([str(error)], [])
 
