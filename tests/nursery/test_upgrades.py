@@ -89,6 +89,7 @@ def test_an_upgrade_while_a_template_is_built(begin: Begin, installed: Path, dir
     with gate.open("w"):
         pass
     nursery.wait_ready()
+    assert f"packages changed: {PACKAGE} 1.0 -> 2.0\n" in nursery.logged()
     assert nursery.logged().count("event=template_ready") == 1
 
 

@@ -33,12 +33,19 @@ class Changing(Exception):
 
 
 def begin() -> None:
-    """Wait until nobody changes packages, and tell which have changed since the last template. Raises Changing."""
+    """Wait until nobody changes packages, and tell which have changed since the last time. Raises Changing.
+
+    The first template of a home does not wait: who starts a nursery has installed what it is to have.
+    """
     global _begun
-    _wait_until_quiet()
-    told = changes(_last(), versions())
-    if told:
+    last = _last()
+    if last:
+        _wait_until_quiet()
+    now = versions()
+    if told := changes(last, now):
         stage.tell(f"packages changed: {told}")
+    if not last:
+        _remember(now)
     _begun = state()
 
 
@@ -46,8 +53,7 @@ def end() -> None:
     """What was imported is all of one moment, and remembered for the next template. Raises Changing."""
     if have_changed():
         raise Changing("packages changed while they were imported")
-    with suppress(OSError), open(_note(), "w", encoding="utf-8") as file:
-        json.dump(versions(), file)
+    _remember(versions())
 
 
 def have_changed() -> bool:
@@ -100,6 +106,11 @@ def changes(before: dict[str, str], after: dict[str, str]) -> str:
 def _note() -> str:
     """Where the versions are that the last template was built of."""
     return os.path.join(os.path.expanduser("~"), "packages.json")
+
+
+def _remember(found: dict[str, str]) -> None:
+    with suppress(OSError), open(_note(), "w", encoding="utf-8") as file:
+        json.dump(found, file)
 
 
 def _last() -> dict[str, str]:
