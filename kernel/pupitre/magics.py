@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from IPython.core import magic
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
@@ -16,7 +17,8 @@ from .wire import publish
 def load_whole(manager: Any) -> None:
     """Have magics whose loading was stopped loaded again when they are next used.
 
-    An IPython that loads its magics late remembers that it has begun, and forgets that when an Exception ends it.
+    An IPython that loads its magics late remembers that it has begun, and forgets that when an Exception ends it. It
+    also takes what a class had declared until then for the next class's own.
     """
     load, loaded = getattr(manager, "load_lazy", None), getattr(manager, "_loaded_lazy", None)
     if load is None or type(loaded) is not set:
@@ -29,6 +31,7 @@ def load_whole(manager: Any) -> None:
             load(*args, **options)
         except BaseException:
             loaded.intersection_update(before)
+            magic.magics.update({kind: {} for kind in magic.magic_kinds})
             raise
 
     manager.load_lazy = load_lazy

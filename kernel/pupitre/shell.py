@@ -28,6 +28,7 @@ from . import door
 from .compat import Parented
 from .compiler import CellCompiler
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
+from .events import CellEvents
 from .history import HistoryManager
 from .magics import KernelMagics, load_whole
 from .parent import current
@@ -208,6 +209,10 @@ class ZMQInteractiveShell(Parented, InteractiveShell):
     def init_hooks(self) -> None:
         super().init_hooks()
         self.set_hook("show_in_pager", as_hook(payload_page), 99)
+
+    def init_events(self) -> None:
+        super().init_events()
+        self.events.__class__ = CellEvents
 
     def init_magics(self) -> None:
         super().init_magics()

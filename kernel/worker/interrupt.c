@@ -20,11 +20,13 @@
 
 #define INSIST_MS 1000 /* a press this soon after the last one insists */
 #define INSIST_MAX 16  /* KeyboardInterrupts that one press may raise in a row */
+#define RENEW_MAX 16   /* times that one press is raised again after it was lost */
 #define PENDING_MAX 64 /* pending signals' handlers run when user code is left */
 
 /* Presses of the interrupt button during one stay in user code. Written by the handler, in the main thread. */
-static volatile sig_atomic_t insist; /* KeyboardInterrupts to raise after the next one */
-static volatile sig_atomic_t raised; /* one was raised during this stay */
+static volatile sig_atomic_t insist;   /* KeyboardInterrupts to raise after the next one */
+static volatile sig_atomic_t raised;   /* one was raised during this stay */
+static volatile sig_atomic_t renewals; /* left of the last press */
 static int streak;
 static long long last_press_ms;
 
@@ -40,6 +42,7 @@ static PyObject *py_default_handler; /* owned: our default_int_handler */
 static PyObject *py_signal_function; /* owned: _signal.signal */
 static PyObject *py_getsignal;       /* owned: _signal.getsignal */
 static PyObject *py_sigint;          /* owned: the int 2 */
+static PyObject *py_tell;            /* owned: sys.unraisablehook as Python has it */
 static PyObject *py_exit;            /* owned: a SystemExit that a handler raised outside user code; NULL: none */
 static struct activity pending;      /* the await cell that set_pending told of */
 
@@ -65,6 +68,7 @@ count_press(void)
 	streak = raised && now - last_press_ms <= INSIST_MS ? streak + 1 : 0;
 	last_press_ms = now;
 	insist = streak < INSIST_MAX ? streak : INSIST_MAX;
+	renewals = RENEW_MAX;
 }
 
 static void
@@ -103,6 +107,38 @@ default_int_handler(PyObject *py_module, PyObject *py_args)
 	}
 	PyErr_SetNone(PyExc_KeyboardInterrupt);
 	return NULL;
+}
+
+/* sys.unraisablehook. A finalizer, a weak reference's callback, a hook of fork() or a callback of ctypes has nobody above it who takes
+ * what it raises; a press that hits one is meant for the cell, and is raised again when the cell goes on. */
+static PyObject *
+tell_of_unraisable(PyObject *py_module, PyObject *py_told)
+{
+	(void)py_module;
+	PyObject *py_type = PyObject_GetAttrString(py_told, "exc_type");
+	if (py_type == NULL)
+		return NULL;
+	Py_DECREF(py_type); /* what is told of holds it */
+	if (py_type != PyExc_KeyboardInterrupt || renewals == 0 || !pthread_equal(pthread_self(), main_thread))
+		return PyObject_CallOneArg(py_tell, py_told);
+	renewals--;
+	PyErr_SetInterruptEx(SIGINT);
+	nudge_begin();
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef tell_of_unraisable_def = { "unraisablehook", tell_of_unraisable, METH_O,
+					      "Tell of an exception that nobody can take, but for Stop." };
+
+/* 0, or -1 with an exception. */
+static int
+replace_unraisablehook(void)
+{
+	py_tell = Py_XNewRef(PySys_GetObject("unraisablehook"));
+	PyObject *py_hook = py_tell == NULL ? NULL : PyCFunction_New(&tell_of_unraisable_def, NULL);
+	int failure = py_hook == NULL ? -1 : PySys_SetObject("unraisablehook", py_hook);
+	Py_XDECREF(py_hook);
+	return failure;
 }
 
 static PyMethodDef default_int_handler_def = { "default_int_handler", default_int_handler, METH_VARARGS,
@@ -154,7 +190,7 @@ interrupt_init(void)
 	PyObject *py_result = NULL;
 	if (py_default_handler != NULL && py_signal_function != NULL && py_getsignal != NULL && py_sigint != NULL &&
 	    PyObject_SetAttrString(py_module, "default_int_handler", py_default_handler) == 0 &&
-	    handlers_init(py_module) == 0)
+	    handlers_init(py_module) == 0 && replace_unraisablehook() == 0)
 		py_result = PyObject_CallFunctionObjArgs(py_signal_function, py_sigint, py_default_handler, NULL);
 	Py_DECREF(py_module);
 	if (py_result == NULL)
@@ -250,6 +286,7 @@ drop_pending(void)
 {
 	bool dropped = false;
 	insist = 0;
+	renewals = 0;
 	nudge_end();
 	PyObject *py_error = py_take_exception();
 	for (int i = 0; i < PENDING_MAX && PyErr_CheckSignals() < 0; i++) {

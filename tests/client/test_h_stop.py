@@ -108,6 +108,106 @@ def test_h_whatever_the_kernel_calls_can_be_stopped(fresh: Client, kernel: Kerne
     assert fresh.run("hangs = []; sys.stdout = out; 1 + 1", stop_on_error=False).status == "ok"
 
 
+# -- where nobody takes what is raised ---
+
+LOST = {
+    "a finalizer": "class Slow:\n    def __del__(self): hang()\nwhile True: Slow()",
+    "a finalizer in an await cell": (
+        "class Slow:\n    def __del__(self): hang()\nwhile True:\n    await asyncio.sleep(0)\n    Slow()"
+    ),
+    "the callback of a weak reference": (
+        "class Thing: pass\nwhile True:\n    thing = Thing()\n    seen = weakref.ref(thing, hang)\n    del thing"
+    ),
+    "a callback of the collector": "gc.callbacks.append(hang)\nwhile True: gc.collect()",
+    "a hook of fork()": (
+        "os.register_at_fork(after_in_parent=hang)\nwhile True: os.waitpid(os.fork() or os._exit(0), 0)"
+    ),
+    "a callback of C": "call = ctypes.CFUNCTYPE(None)(hang)\nwhile True: call()",
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_h_one_press_stops_a_cell_that_is_in(fresh: Client, kernel: Kernel, name: str) -> None:
+    """Python only tells of what is raised there, so the press would be lost."""
+    fresh.ok(
+        block("""
+        import asyncio, ctypes, gc, os, time, weakref
+        hangs = []
+        def hang(*_):
+            if hangs: print(hangs[0], flush=True); hangs[0] = ''; time.sleep(60)
+    """)
+    )
+    cell = f"hangs.append('ready')\ntry:\n    {LOST[name].replace(chr(10), chr(10) + '    ')}\nfinally: hangs.clear()"
+    msg_id = fresh.begin(cell, stop_on_error=False)
+    with within(3, f"Stop in {name}"):
+        kernel.interrupt()
+        result = fresh.collect(msg_id, begun=True)
+    assert result.content["ename"] in ("KeyboardInterrupt", "CancelledError")
+    assert result.stderr == ""
+    assert fresh.ok("1 + 1").text == "2"
+
+
+def test_h_an_interrupt_that_a_finalizer_makes_itself_is_told(client: Client) -> None:
+    result = client.ok("class Odd:\n    def __del__(self): raise KeyboardInterrupt('mine')\nOdd()\n5")
+    assert result.text == "5" and "Exception ignored" in result.stderr and "mine" in result.stderr
+
+
+@pytest.mark.parametrize("cell", ["ran.append(1)", "await asyncio.sleep(0)\nran.append(1)"])
+@pytest.mark.parametrize("event", ["pre_execute", "pre_run_cell"])
+def test_h_stop_before_a_cell_runs_stops_the_cell(fresh: Client, kernel: Kernel, event: str, cell: str) -> None:
+    """IPython would tell of the interrupted callback and run the cell all the same."""
+    fresh.ok(
+        block(f"""
+        import asyncio, time
+        ran, hangs = [], [1]
+        def hang(*_):
+            if hangs and hangs.pop(): print('ready', flush=True); time.sleep(60)
+        get_ipython().events.register({event!r}, hang)
+    """)
+    )
+    msg_id = fresh.execute(cell, stop_on_error=False)
+    while "ready" not in fresh.recv_any(msg_id).content.get("text", ""):
+        pass
+    with within(3):
+        kernel.interrupt()
+        assert fresh.recv_reply(msg_id).content["ename"] in ("KeyboardInterrupt", "CancelledError")
+    fresh.recv_idle_of(msg_id)
+    assert fresh.evaluate("ran") == []
+    fresh.ok(f"get_ipython().events.register({event!r}, lambda *_: 1 / 0)")
+    result = fresh.ok("ran")
+    assert "Error in callback" in result.stdout and result.error["ename"] == "ZeroDivisionError"
+    assert result.text == "[]"
+
+
+def test_h_stop_while_a_magic_is_loaded_breaks_no_magic(fresh: Client, kernel: Kernel) -> None:
+    """Neither the one that was on its way nor those of the class that is loaded next."""
+    module = block("""
+        import builtins, time
+        from IPython.core.magic import Magics, line_magic, magics_class
+        @magics_class
+        class {0}(Magics):
+            @line_magic
+            def {1}(self, line): return '{1} ' + line
+            if builtins.hangs.pop(): print('ready', flush=True); time.sleep(60)
+    """)
+    for name in ("first", "second"):
+        (kernel.directory / f"{name}_magics.py").write_text(module.format(name.title(), name))
+    fresh.ok(
+        block("""
+        import builtins
+        builtins.hangs = [0, 0, 1]
+        for name in ("first", "second"):
+            get_ipython().magics_manager.register_lazy(name, f"{name}_magics:{name.title()}", "line")
+    """)
+    )
+    msg_id = fresh.begin("%first a", stop_on_error=False)
+    with within(3):
+        kernel.interrupt()
+        assert fresh.collect(msg_id, begun=True).content["ename"] == "KeyboardInterrupt"
+    assert fresh.ok("%second b").text == "'second b'"
+    assert fresh.ok("%first c").text == "'first c'"
+
+
 # -- tasks that a cell awaits ---
 
 WORK = block("""
