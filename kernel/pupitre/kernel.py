@@ -117,17 +117,23 @@ class Kernel(Completed, SingletonConfigurable):
 
     def fail(self, serial: int, error: BaseException) -> None:
         """A handler raised or forgot to answer. The request gets an error reply all the same."""
-        message = self._serving
-        if message.serial != serial:
-            return
+        if self._serving.serial == serial:
+            self._refuse(self._serving, error)
+
+    def _refuse(self, message: Parent, error: BaseException) -> None:
+        """Close a request that is not or not wholly served."""
         if message["msg_type"].endswith("_request"):
             refuse(message, error)
         else:
-            done(serial)
+            done(message.serial)
 
     def _request(self, serial: int, parts: list[bytes]) -> bool | None:
         self._serving = parent.NOBODY
-        message = parent.parse(serial, parts)
+        try:
+            message = parent.parse(serial, parts)
+        except parent.Malformed as problem:
+            self._refuse(problem.message, problem.error)
+            return None
         self._serving = message
         parent.make_newest(message)
         name = message["msg_type"]

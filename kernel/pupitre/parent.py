@@ -50,6 +50,15 @@ class Parent(dict[str, Any]):
     identity: list[bytes]
 
 
+class Malformed(Exception):
+    """A request with a part that is no JSON object. `message`: what could be read of it; `error`: what to answer."""
+
+    def __init__(self, message: Parent, part: str, problem: Exception) -> None:
+        self.message = message
+        self.error = ValueError(f"the {part} of this request cannot be read as a JSON object: {problem}")
+        super().__init__(self.error)
+
+
 def _empty() -> Parent:
     message = Parent(header={}, parent_header={}, metadata={}, content={}, buffers=[], msg_id="", msg_type="")
     message.serial, message.raw, message.identity = 0, b"{}", []
@@ -63,19 +72,24 @@ _newest: tuple[int, Parent] = (0, NOBODY)
 def parse(serial: int, parts: Sequence[bytes]) -> Parent:
     """The parts of a REQUEST frame (type, header, parent header, metadata, content, identity, buffers...) as a Parent.
 
-    ValueError for what is no JSON object. Does not make it current.
+    Does not make it current.
     """
     header = decode(parts[1])
     message = Parent(
         header=header,
         msg_id=header.get("msg_id", ""),
         msg_type=parts[0].decode(),
-        parent_header=decode(parts[2]),
-        metadata=decode(parts[3]),
-        content=decode(parts[4]),
+        parent_header={},
+        metadata={},
+        content={},
         buffers=[memoryview(part) for part in parts[6:]],
     )
     message.serial, message.raw, message.identity = serial, parts[1], [parts[5]] if parts[5] else []
+    for name, part in (("parent_header", parts[2]), ("metadata", parts[3]), ("content", parts[4])):
+        try:
+            message[name] = decode(part)
+        except (ValueError, RecursionError) as problem:
+            raise Malformed(message, name, problem) from None
     return message
 
 

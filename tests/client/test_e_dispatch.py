@@ -162,6 +162,23 @@ def test_e_malformed_requests_get_one_reply_and_one_idle(client: Client, field: 
     client.collect(client.execute("", stop_on_error=False))
 
 
+NO_OBJECTS = [b"", b"{", b"5", b'"x"', b"[1]", b"\xff", b"[" * 2000]
+
+
+@pytest.mark.parametrize("part", ["metadata", "parent_header", "content"])
+def test_e_what_is_no_json_object_is_the_requests_fault(client: Client, part: str) -> None:
+    """The answer names the part, and does not advise to restart the kernel."""
+    for bad in NO_OBJECTS:
+        parts = {"parent": b"{}", "metadata": b"{}", "content": b'{"code": "1", "cursor_pos": 0}'}
+        parts["parent" if part == "parent_header" else part] = bad
+        for msg_type in ("execute_request", "complete_request"):
+            result = client.request(msg_type, **parts)
+            assert result.status == "error" and result.content["ename"] == "ValueError", result.content
+            assert result.content["evalue"].startswith(f"the {part} of this request cannot be read as a JSON object")
+            assert result.types() == (["error"] if msg_type == "execute_request" else [])
+    assert client.ok("1").text == "1"
+
+
 @pytest.mark.parametrize("kind", ["range", "search"])
 @pytest.mark.parametrize("name", ["session", "start", "stop", "n", "pattern", "unique", "output", "raw"])
 def test_e_malformed_history_requests(client: Client, kind: str, name: str) -> None:
