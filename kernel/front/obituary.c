@@ -123,8 +123,8 @@ describe_false_start(struct front *f, struct cause *ret)
 	size_t start = end;
 	while (start > 0 && s->tail[start - 1] != '\n')
 		start--;
-	snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d): %.*s",
-		 WEXITSTATUS(f->worker.status), (int)(end - start), s->tail + start);
+	snprintf(ret->what, sizeof ret->what, "it could not start (exit status %d)%s%.*s",
+		 WEXITSTATUS(f->worker.status), start < end ? ": " : "", (int)(end - start), s->tail + start);
 	ret->advice = "`pupitre doctor` says what is missing.";
 }
 

@@ -422,3 +422,10 @@ def test_a_a_kernel_that_cannot_start_answers_kernel_info(launch: Launch, direct
         assert content.keys() >= {"implementation", "implementation_version", "banner", "help_links"}
     assert kernel.wait_exit() == 4
     client.drain()
+
+
+def test_a_a_start_that_ends_without_a_word(launch: Launch, directory: Path) -> None:
+    """There is no reason to give but the status."""
+    kernel = launch(before=profile(directory, "startup/50-end.py", "import os; os._exit(3)"), wait=False)
+    assert kernel.wait_exit() == 4
+    assert 'reason="it could not start (exit status 3)"' in kernel.output()
