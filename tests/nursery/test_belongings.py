@@ -76,6 +76,7 @@ def shut_down(kernel: Kernel, client: Client) -> None:
 
 
 @pytest.mark.parametrize("system", [False, True] if AS_ROOT else [False], ids=["user", "system"])
+@pytest.mark.long
 def test_belongings(begin: Begin, start: Start, packages: Path, system: bool) -> None:
     nursery = begin_leaver(begin, packages, system)
     template = nursery.template()

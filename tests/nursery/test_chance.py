@@ -50,6 +50,7 @@ DRAW = block("""
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_chance_is_distinct_in_300_kernels(nursery: Nursery, start: Start) -> None:
     """Of 300 of a user's; of the 60 that root starts for another one, too, where the same code does it."""
     drawn: dict[str, list[str]] = {}
@@ -116,6 +117,7 @@ DEALER = block("""
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_chance_of_packages_is_distinct_in_300_kernels(begin: Begin, start: Start, environment: Path) -> None:
     """What was seeded on purpose stays as it was seeded."""
     (environment / "dealer.py").write_text(DEALER)

@@ -174,6 +174,7 @@ def test_cold_other_python(nursery: Nursery, start: Start, environment: Path) ->
     assert nursery.status().refused.get("OTHER_PYTHON", 0) >= 1
 
 
+@pytest.mark.long
 def test_cold_packages_changed(begin: Begin, start: Start, environment: Path) -> None:
     """pip install while a nursery runs: nobody gets a mixture; a new template is built, which has what is new."""
     env = {"PUPITRE_PYTHON": python_of(environment)}

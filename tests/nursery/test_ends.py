@@ -351,6 +351,7 @@ def test_ends_interrupt_of_a_finaliser_at_rest(bare: Nursery, start: Start) -> N
     assert client.collect(cell).text == "2"
 
 
+@pytest.mark.long
 def test_ends_kernels_survive_fifty_listeners(begin: Begin, start: Start) -> None:
     """KILL of the listener, as often as one likes: running kernels do not notice."""
     count = int(os.environ.get("PUPITRE_NURSERY_KERNELS", "30"))

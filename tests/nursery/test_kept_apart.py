@@ -45,6 +45,7 @@ def letters(number: int) -> str:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_kept_apart_memory(nursery: Nursery, start: Start) -> None:
     """Each kernel has a canary in its key, its environment and its namespace, finds its own and no other."""
     count = COUNT if nursery.system or not AS_ROOT else 10

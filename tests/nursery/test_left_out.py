@@ -99,6 +99,7 @@ def test_left_out_is_told_by_doctor(begin: Begin, environment: Path) -> None:
     assert f"it leaves out of_python: {REASONS['of_python']}" in done.stdout
 
 
+@pytest.mark.long
 def test_left_out_cell(begin: Begin, start: Start, environment: Path, directory: Path) -> None:
     """The cells before and after it are rehearsed."""
     (environment / "chunk_of_ours.py").write_text("")

@@ -50,6 +50,7 @@ def settled(process: Process) -> float:
 
 
 @pytest.mark.parametrize("nursery", ["user"], indirect=True)
+@pytest.mark.long
 def test_memory_of_a_kernel(nursery: Nursery, start: Start) -> None:
     kernels = [start(nursery) for _ in range(4)]
     workers = [born_in_nursery(kernel) for kernel in kernels]

@@ -251,6 +251,7 @@ if sys.version_info >= (3, 12):
         assert start(nursery).client().ok("import pandas; hasattr(pandas.DataFrame, 'merge')").text == "True"
 
 
+@pytest.mark.long
 def test_what_packages_see_while_they_are_imported(begin: Begin, tmp_path: Path) -> None:
     """Nothing of whoever started the nursery: usual places, a home of the template's own, one thread."""
     code = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from nursery import QUICK, Begin, Start, born_in_nursery
 from pupitre.nursery.messages import Op
 
@@ -12,6 +13,7 @@ RELOADS = 5  # one more than the listener has room for templates
 HASH = "[hash('a'), id(None)]"
 
 
+@pytest.mark.long
 def test_an_idle_template_is_replaced(begin: Begin, start: Start) -> None:
     nursery = begin("--import", "json", "--idle-rebuild", "1")
     first = nursery.template().pid
@@ -22,6 +24,7 @@ def test_an_idle_template_is_replaced(begin: Begin, start: Start) -> None:
     assert kernel.client().evaluate(HASH) == before
 
 
+@pytest.mark.long
 def test_not_before_somebody_used_it(begin: Begin) -> None:
     nursery = begin("--import", "json", "--idle-rebuild", "1")
     first = nursery.template()

@@ -53,6 +53,7 @@ SHOW = "__import__('sharer').look()"
 
 
 @pytest.mark.parametrize("system", [False, True] if AS_ROOT else [False], ids=["user", "system"])
+@pytest.mark.long
 def test_shared_memory_is_a_kernels_own(begin: Begin, start: Start, environment: Path, system: bool) -> None:
     (environment / "sharer.py").write_text(PACKAGE)
     table = environment / "table"

@@ -93,6 +93,7 @@ if AS_ROOT:
         apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
         begin("--import", "json", system=True, prefix=apart)  # and is ready
 
+    @pytest.mark.long
     def test_root_names_nothing_that_others_could_make(begin: Begin, directory: Path) -> None:
         """All that is opened, run, entered or connected to, from the command to a template that is ready."""
         log = directory / "calls"
@@ -123,6 +124,7 @@ if AS_ROOT:
     @pytest.mark.parametrize(
         "cell", ["import editable", "try: import editable\nexcept Exception: pass", "import library"]
     )
+    @pytest.mark.long
     def test_a_module_that_only_the_rehearsal_imports(
         begin: Begin, environment: Path, theirs: Path, directory: Path, cell: str
     ) -> None:

@@ -30,6 +30,7 @@ def test_warnings_are_filtered_alike(nursery: Nursery, start: Start) -> None:
     assert filters[0] == filters[1] and len(filters[0]) > 5
 
 
+@pytest.mark.long
 def test_warnings_of_the_rehearsal_are_shown_again(begin: Begin, start: Start, directory: Path) -> None:
     notebook = directory / "rehearsal.ipynb"
     notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "source": WARN}], "nbformat": 4}))
