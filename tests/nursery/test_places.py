@@ -62,10 +62,10 @@ def test_without_a_runtime_directory(running: subprocess.Popen[bytes], run: Run,
     place = f"{home}/.local/state/pupitre/nursery-{os.uname().nodename}.sock"
     assert f"ready, at {place}, for one user, pid {running.pid}" in run(pupitre(), "nursery", "status").stdout
     kernel = str(Path(pupitre()).with_name("pupitre-kernel"))
-    assert run(kernel, "--ask-nursery").stdout.startswith(f"nursery: {place}: ready")
+    assert f"come from the nursery at {place}: " in run(kernel, "--ask-nursery").stdout
     report = run(pupitre(), "doctor").stdout
-    assert f"there is one at {place}" in report
-    assert "its Python was forked by a nursery" in report
+    assert f"come from the nursery at {place}: " in report
+    assert "its Python was copied from the nursery's" in report
     assert run(pupitre(), "nursery", "reload").stdout.startswith(f"{place}: ")
     done = run(pupitre(), "nursery", "stop")
     assert (done.returncode, done.stdout) == (0, f"{place}: ended; kernels that it forked live on\n")
