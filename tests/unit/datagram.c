@@ -44,7 +44,8 @@ test_requests(void **state)
 		{ NURSERY_BAD_REQUEST, 128, 1, NULL, NURSERY_STATUS },
 		{ NURSERY_BAD_REQUEST, 128, 10, NULL, NURSERY_DRAIN },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, 0 },
-		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_RELOAD + 1 },
+		{ NURSERY_OK, 128, 0, NULL, NURSERY_NOTE_DIED },
+		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_NOTE_DIED + 1 },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, NURSERY_FORK },
 		{ NURSERY_BAD_REQUEST, 128, 0, NULL, UINT16_MAX },
 	};
@@ -63,14 +64,29 @@ test_every_byte_of_a_request(void **state)
 		((char *)&r)[i] ^= 0x40;
 		bool is_free =
 			(i >= offsetof(struct nursery_request, id) && i < offsetof(struct nursery_request, build)) ||
-			(i >= offsetof(struct nursery_request, python) &&
-			 i < offsetof(struct nursery_request, reserved));
+			(i >= offsetof(struct nursery_request, python) && i < offsetof(struct nursery_request, note));
 		bool is_build = (i >= 4 && i < 6) || (i >= offsetof(struct nursery_request, build) &&
 						      i < offsetof(struct nursery_request, python));
 		assert_int_equal(datagram_check_request(&r, sizeof r, 0), is_free    ? NURSERY_OK
 									  : is_build ? NURSERY_BAD_BUILD
 										     : NURSERY_BAD_REQUEST);
 	}
+}
+
+static void
+test_notes(void **state)
+{
+	(void)state;
+	struct nursery_request r = request(NURSERY_NOTE_COLD);
+	r.note = (struct nursery_note){ .pid = -1,
+					.reason = NURSERY_REASON_COUNT - 1,
+					.cause = NURSERY_CAUSE_COUNT - 1 };
+	assert_int_equal(datagram_check_request(&r, sizeof r, 0), NURSERY_OK);
+	r.note.reason++;
+	assert_int_equal(datagram_check_request(&r, sizeof r, 0), NURSERY_BAD_REQUEST);
+	r.note.reason = 0;
+	r.note.cause++;
+	assert_int_equal(datagram_check_request(&r, sizeof r, 0), NURSERY_BAD_REQUEST);
 }
 
 static void
@@ -291,6 +307,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_every_byte_of_a_request),
+		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_reports),
 		cmocka_unit_test(test_text_of_a_report),
 		cmocka_unit_test(test_verdicts),

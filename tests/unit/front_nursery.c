@@ -156,8 +156,7 @@ test_request(void **state)
 	assert_string_equal(t.request.build, NURSERY_BUILD);
 	assert_int_equal(nursery_interpreter_of(PYTHON, &python), 0);
 	assert_memory_equal(&t.request.python, &python, sizeof python);
-	for (size_t i = 0; i < 6; i++)
-		assert_int_equal(t.request.reserved[i], 0);
+	assert_memory_equal(&t.request.note, &(struct nursery_note){ 0 }, sizeof t.request.note);
 	assert_int_equal(t.fd_count, NURSERY_FD_COUNT);
 	assert_int_equal(fstat(t.fds[NURSERY_FD_CWD], &given), 0);
 	assert_int_equal(stat(".", &own), 0);
