@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -77,6 +78,7 @@ plug_class(size_t size, struct heap_plugged *plugged, struct err *e)
 			PyObject_Free(block);
 			return err_set(e, ERR_DENIED, "Python's allocator is not the one known here (PYTHONMALLOC?)");
 		}
+		memset(block, 0, size);
 		if (pool->used.count == 1) {
 			PyObject_Free(block); /* the pool is given back: calling this again costs nothing */
 			return 0;
@@ -85,6 +87,44 @@ plug_class(size_t size, struct heap_plugged *plugged, struct err *e)
 		plugged->block_bytes += size;
 	}
 	return err_set(e, ERR_LIMIT, "Python's pools of %zu bytes have no end of holes", size);
+}
+
+static void *
+refuse_arena(void *context, size_t size)
+{
+	(void)context;
+	(void)size;
+	return NULL;
+}
+
+/* Pools of which no block is in use: what was in them goes. While no arena is to be had, there are no others. */
+static void
+wipe_pools(void)
+{
+	PyObjectArenaAllocator usual, none;
+	void **first = NULL;
+	PyObject_GetArenaAllocator(&usual);
+	none = usual;
+	none.alloc = refuse_arena;
+	PyObject_SetArenaAllocator(&none);
+	const struct pool *pool = NULL;
+	for (void *block; (block = PyObject_Malloc(BLOCK_LARGEST)) != NULL;) {
+		pool = pool_of(block, BLOCK_LARGEST, pool);
+		if (pool == NULL) {
+			PyObject_Free(block); /* malloc's */
+			break;
+		}
+		memset(block, 0, BLOCK_LARGEST);
+		*(void **)block = first;
+		first = block;
+	}
+	PyObject_SetArenaAllocator(&usual);
+	while (first != NULL) {
+		void **next = *first;
+		*first = NULL;
+		PyObject_Free(first);
+		first = next;
+	}
 }
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
@@ -106,6 +146,7 @@ plug_chunks(struct heap_plugged *plugged, struct err *e)
 					free(chunk);
 				break;
 			}
+			memset(chunk, 0, size - sizeof(size_t));
 			plugged->chunks++;
 			plugged->chunk_bytes += size;
 			if (plugged->chunk_bytes > holes)
@@ -139,6 +180,7 @@ heap_plug(struct heap_plugged *ret, struct err *e)
 	for (size_t size = CLASS_STEP; size <= BLOCK_LARGEST; size += CLASS_STEP)
 		if (plug_class(size, &plugged, e) < 0)
 			return -1;
+	wipe_pools();
 	if (plug_chunks(&plugged, e) < 0)
 		return -1;
 	*ret = plugged;
