@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "become.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
 #include <linux/prctl.h>
@@ -229,6 +230,7 @@ replace_environ(const struct payload *p, struct err *e)
 	char **variables = (char **)(void *)block;
 	char *name = block + array, *first = name + sizeof PROGRAM, *end = first;
 	memcpy(name, PROGRAM, sizeof PROGRAM);
+	program_invocation_name = program_invocation_short_name = name;
 	const char *at = p->strings;
 	size_t count = 0;
 	for (uint32_t i = 0; i < p->count; i++) {

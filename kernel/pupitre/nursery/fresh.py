@@ -20,7 +20,7 @@ from typing import Any
 
 from pupitre import compiler, door
 
-from . import asked, belongings, chance
+from . import asked, belongings, chance, folders
 
 _imported: dict[str, str] = {}
 _filters = 0
@@ -46,6 +46,7 @@ def awake(environment: dict[bytes, bytes], python: str, ignored: int = 0) -> boo
     own = _set_path()
     if _is_shadowed(own) or not _set_matplotlib():
         return False
+    folders.renew()
     _set_caches()
     chance.reseed()
     _set_clocks()

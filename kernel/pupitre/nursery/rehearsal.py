@@ -216,6 +216,8 @@ def _tidy(app: IPKernelApp, before: dict[str, Any]) -> None:
             if clear is not None:
                 clear()
     shell.history_manager.reset(new_session=False)
+    shell.history_manager.output_hist_reprs.clear()
+    shell.SyntaxTB.clear_err_state()
     shell.displayhook.flush()
     shell.execution_count = 1
     shell.kernel.newest_cell = None

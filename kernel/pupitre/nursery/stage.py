@@ -11,12 +11,17 @@ from typing import Any
 _guard: Any = None
 
 
+def scratch(home: str) -> str:
+    """Where a template works that has this home."""
+    return os.path.join(home, "scratch")
+
+
 def enter() -> None:
     """Work in a folder of our own; as root, make sure that what configures IPython for the machine is root's alone."""
     global _guard
     # C keeps it. What is in sys.modules when the shell is protected, a kernel would put back when it is missing.
     _guard = sys.modules.pop("_pupitre_guard", None)
-    place = os.path.join(os.path.expanduser("~"), "scratch")
+    place = scratch(os.path.expanduser("~"))
     shutil.rmtree(place, ignore_errors=True)  # of a template that failed
     os.mkdir(place, 0o700)
     os.chdir(place)
@@ -44,7 +49,7 @@ def tell(sentence: str) -> None:
 def leave() -> None:
     """The rehearsal is over: what it wrote goes."""
     os.chdir("/")
-    shutil.rmtree(os.path.join(os.path.expanduser("~"), "scratch"), ignore_errors=True)
+    shutil.rmtree(scratch(os.path.expanduser("~")), ignore_errors=True)
 
 
 def dismiss_guard() -> str:

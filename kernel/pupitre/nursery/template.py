@@ -22,7 +22,7 @@ from pupitre import disposable, door, engine
 from pupitre.app import IPKernelApp
 from pupitre.streams import OutStream
 
-from . import asked, belongings, bytecode, chance, fresh, packages, probe, rehearsal, selftest, stage, trial
+from . import asked, belongings, bytecode, chance, folders, fresh, packages, probe, rehearsal, selftest, stage, trial
 
 if TYPE_CHECKING:
     from . import _nursery
@@ -89,6 +89,7 @@ def build(settings_json: str) -> tuple[str, list[Watched], int]:
     fresh.remember_matplotlib()
     asked.settle()
     chance.settle()
+    folders.settle()
     engine.protect()
     _refuse_threads()
     if tricks.get("trim", True):
