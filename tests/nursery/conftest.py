@@ -6,8 +6,6 @@ must fork, `begin` a nursery of the test's own.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from typing import Any
 
 import pytest
 from launch import Kernel
-from nursery import AS_ROOT, QUICK, USER, Begin, Nursery, Prepare, Start, born_in_nursery
+from nursery import AS_ROOT, QUICK, USER, Begin, Nursery, Prepare, Start, born_in_nursery, make_environment
 
 MODES = ["user", "system"] if AS_ROOT else ["user"]
 ROOMY = ("--max-per-user", "1000", "--max-total", "2000", "--burst", "1000")
@@ -39,11 +37,7 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 def environment(directory: Path) -> Path:
     """A virtual environment of the test's own, with all packages of ours behind its own; its site-packages."""
-    place = directory / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
-    packages = next(place.glob("lib/python3*/site-packages"))
-    (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return packages
+    return make_environment(directory / "venv", sysconfig.get_path("purelib"))
 
 
 def session(*options: str, system: bool) -> Iterator[Nursery]:

@@ -42,6 +42,14 @@ def python_of(packages: Path) -> str:
     return str(packages.parents[2] / "bin/python3")
 
 
+def make_environment(place: Path, *behind: str) -> Path:
+    """A virtual environment of a test's own, with the packages of other folders behind its own; its site-packages."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", place], check=True, timeout=60)
+    packages = next(place.glob("lib/python3*/site-packages"))
+    (packages / "all.pth").write_text("".join(f"import site; site.addsitedir({each!r})\n" for each in behind))
+    return packages
+
+
 class Nursery:
     """`pupitre nursery` in the foreground, in a session of its own.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from launch import Kernel
-from nursery import Begin, Nursery, Start, born_in_nursery
+from nursery import Begin, Nursery, Start, born_in_nursery, make_environment
 
 DEADLINE = 240.0  # seconds until so much is imported and rehearsed
 PYTHON = Path(sys.prefix) / "courses/bin/python3"
@@ -25,6 +26,13 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="pp-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def environment(directory: Path) -> Path:
+    """A virtual environment of the test's own, with these packages and ours behind its own; its site-packages."""
+    courses = next(PYTHON.parents[1].glob("lib/python3*/site-packages"))
+    return make_environment(directory / "venv", str(courses), sysconfig.get_path("purelib"))
 
 
 @pytest.fixture
