@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.machinery import all_suffixes
 from select import select
 from time import monotonic, time
 
@@ -18,6 +19,7 @@ from . import stage
 
 _FOLDERS = ("site-packages", "dist-packages")
 _METADATA = (".dist-info", ".egg-info")
+_MODULES = (*all_suffixes(), ".pth")
 _PYTHONS_OWN = "__pycache__"
 _QUIET = 3.0  # seconds without a change after which pip has ended
 _LOOK = 0.5  # seconds between looks
@@ -62,17 +64,20 @@ def have_changed() -> bool:
 
 
 def state() -> int:
-    """A hash of what an installation changes: each entry of the folders by its inode, a file and what says that a
-    package is whole by its time as well.
+    """A hash of what an installation changes: each folder and module by its inode, a module and what says that a
+    package is whole by its time as well. Not other files: a package may write into some when it is imported.
     """
     found: list[tuple[str | int, ...]] = []
     for entry in _entries():
         if entry.name == _PYTHONS_OWN:
             continue
-        found.append((entry.path, entry.inode()))
         with suppress(OSError):  # it is gone, or there is no RECORD
+            is_file = entry.is_file()
+            if is_file and not entry.name.endswith((*_MODULES, *_METADATA)):
+                continue
+            found.append((entry.path, entry.inode()))
             record = os.path.join(entry.path, "RECORD") if entry.name.endswith(_METADATA) else entry.path
-            if record != entry.path or entry.is_file():
+            if record != entry.path or is_file:
                 status = os.stat(record)
                 found.append((record, status.st_ino, status.st_mtime_ns))
     return hash(tuple(sorted(found)))
