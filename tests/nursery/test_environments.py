@@ -184,3 +184,21 @@ def test_environments_that_differ(begin: Begin, start: Start, environment: Path)
         started_cold(kernel)
         kernel.client().ok("import asker")
     assert kernel.client().ok("asker.library").text == "b'1'"
+
+
+SETTER = block("""
+    import os
+    os.environ['SET_BY_A_PACKAGE'] = 'set'
+    os.environ.setdefault('PROPOSED_BY_A_PACKAGE', 'proposed')
+""")
+
+
+def test_environments_that_packages_change(begin: Begin, start: Start, environment: Path) -> None:
+    """They have it as in a cold kernel that imports the same, and so do subprocesses."""
+    (environment / "setter.py").write_text(SETTER)
+    nursery = begin("--python", python_of(environment), "--import", "setter", "--without", "rehearse")
+    client = start(nursery, env={"PUPITRE_PYTHON": python_of(environment), "SET_BY_A_PACKAGE": "the user's"}).client()
+    client.ok("import os, subprocess")
+    names = "SET_BY_A_PACKAGE PROPOSED_BY_A_PACKAGE"
+    assert client.evaluate(f"[os.environ[name] for name in {names!r}.split()]") == ["set", "proposed"]
+    assert client.evaluate(f"subprocess.check_output('printenv {names}', shell=True).decode()") == "set\nproposed\n"

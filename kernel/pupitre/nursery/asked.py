@@ -49,6 +49,7 @@ _names: set[str] = set()  # as patterns
 _exact: list[bytes] = []  # those of them that nobody makes up for
 _beginnings: list[bytes] = []  # likewise
 then: dict[bytes, bytes] = {}  # the environment before anything was imported
+_set: dict[str, str | None] = {}  # what packages made of it, None: removed
 _kind: Any = type(os.environ)
 _get, _list = _kind.__getitem__, _kind.__iter__
 
@@ -90,6 +91,24 @@ def settle() -> None:
         if not any(fnmatchcase(name, pattern) for pattern in RENEWED):
             start, star, _ = os.fsencode(name).partition(b"*")
             (_beginnings if star else _exact).append(start)
+
+
+def note_settings(before: dict[bytes, bytes], but: set[str]) -> None:
+    """In the template: what packages have set since `before`, but for these names. Who imports them has it as well."""
+    now: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    for name in before.keys() | now.keys():
+        text, value = os.fsdecode(name), now.get(name)
+        if value != before.get(name) and text not in but and not any(fnmatchcase(text, each) for each in RENEWED):
+            _set[text] = None if value is None else os.fsdecode(value)
+
+
+def set_again() -> None:
+    """In a worker, whose environment is its user's: what packages set in it when they are imported."""
+    for name, value in _set.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def differs(environment: dict[bytes, bytes]) -> bytes | None:

@@ -50,10 +50,11 @@ def randbits(k: int) -> int:
 def settle() -> None:
     """In the template, when everything is imported and rehearsed: find what a worker has to seed."""
     random.Random.seed, secrets.randbits = _seed, _randbits  # type: ignore[method-assign]
+    ours = randbits  # which is a name of this module's, too
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType):  # and loads nothing that waits to be looked at
             names = object.__getattribute__(module, "__dict__")
-            if names.get("randbits") is randbits:
+            if names.get("randbits") is ours:
                 names["randbits"] = _randbits
     found = [each for each in _generators() if not _is_global(each)]
     for each in found:

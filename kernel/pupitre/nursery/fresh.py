@@ -23,6 +23,9 @@ from pupitre import compiler, door
 from . import asked, belongings, chance, folders
 
 _imported: dict[str, str] = {}
+_begun = time.time() - 10.0  # seconds; no later than this process
+_UNITS = (1, 10**9)  # of moments: seconds, nanoseconds
+_moments: list[tuple[dict[str, Any], str, int]] = []  # a module's globals, a name in them, the unit
 _filters = 0
 _matplotlib_answers: list[Any] = []  # cells of closures
 _INLINE = "module://matplotlib_inline.backend_inline"
@@ -41,6 +44,7 @@ def awake(environment: dict[bytes, bytes], python: str, ignored: int = 0) -> boo
     door.link_fd, door.wake_fd = module.link_fd, module.wake_fd
     belongings.replace_files()
     _set_environment(environment)
+    asked.set_again()
     _set_interpreter(python)
     _set_signals(ignored)
     own = _set_path()
@@ -243,12 +247,22 @@ def remember_matplotlib() -> None:
             _matplotlib_answers.append(function.__closure__[function.__code__.co_freevars.index("called")])
 
 
+def remember_moments() -> None:
+    """In the template, when everything is rehearsed: which globals say when a module was imported."""
+    end = time.time()
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType):  # and loads nothing that waits to be looked at
+            space: dict[str, Any] = object.__getattribute__(module, "__dict__")
+            for name, value in space.items():
+                if type(value) in (int, float):
+                    _moments.extend((space, name, unit) for unit in _UNITS if _begun <= value / unit <= end)
+
+
 def _set_clocks() -> None:
-    """When this process began."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        is_whole = isinstance(logging._startTime, int)  # nanoseconds, since 3.13
-        logging._startTime = time.time_ns() if is_whole else time.time()  # type: ignore[attr-defined]
+    """This process began now, and with it everything in it."""
+    now = time.time()
+    for space, name, unit in _moments:
+        space[name] = type(space[name])(now * unit)
 
 
 def _set_caches() -> None:

@@ -78,7 +78,9 @@ def build(settings_json: str) -> tuple[str, list[Watched], int]:
     door.call_user(0, 0, app.run_startup_code)
     belongings.watch()
     with app.shell.builtin_trap:  # packages look for get_ipython while they are imported, as in a cell
+        before = dict(os.environ._data)  # type: ignore[attr-defined]
         left_out = _import(settings.get("imports") or [])
+        asked.note_settings(before, {name for names in trial.SETTINGS.values() for name in names})
     if tricks.get("rehearse", True):
         rehearsal.run(app, settings.get("rehearsal"))
         rehearsal.be_born(app)
@@ -87,6 +89,7 @@ def build(settings_json: str) -> tuple[str, list[Watched], int]:
     fresh.forget_warnings()
     fresh.remember_imports()
     fresh.remember_matplotlib()
+    fresh.remember_moments()
     asked.settle()
     chance.settle()
     folders.settle()
