@@ -331,6 +331,7 @@ def check(nursery: Nursery, directory: Path, prepare: Callable[[Path], Options])
 
 @pytest.mark.parametrize("nursery", ["user"], indirect=True)
 @pytest.mark.parametrize("prepare", ANYBODY, ids=lambda prepare: prepare.__name__)
+@pytest.mark.long
 def test_alike(nursery: Nursery, directory: Path, prepare: Callable[[Path], Options]) -> None:
     check(nursery, directory, prepare)
 
@@ -339,6 +340,7 @@ if AS_ROOT:
 
     @pytest.mark.parametrize("nursery", ["system"], indirect=True)
     @pytest.mark.parametrize("prepare", SOMEBODY, ids=lambda prepare: prepare.__name__)
+    @pytest.mark.long
     def test_alike_as_somebody(nursery: Nursery, directory: Path, prepare: Callable[[Path], Options]) -> None:
         check(nursery, directory, prepare)
 
