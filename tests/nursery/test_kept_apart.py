@@ -89,9 +89,12 @@ def open_files(process: Process) -> set[tuple[int, int, str]]:
     """What its descriptors lead to; an eventfd, which has no file of its own, by its number."""
     found = set()
     for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        target = os.readlink(link)
-        status = os.stat(link)
-        info = Path(f"/proc/{process.pid}/fdinfo/{link.name}").read_text()
+        try:
+            target = os.readlink(link)
+            status = os.stat(link)
+            info = Path(f"/proc/{process.pid}/fdinfo/{link.name}").read_text()
+        except FileNotFoundError:  # closed meanwhile
+            continue
         number = re.search(r"eventfd-id:\s*(\d+)", info)
         if target.startswith("anon_inode:") and not number:
             continue  # epoll and the like: one inode for all, nothing in it that is not a descriptor as well

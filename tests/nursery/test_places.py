@@ -92,6 +92,7 @@ def test_stop(begin: Begin, start: Start, run: Run, system: bool) -> None:
     assert done.returncode == 3 and "no nursery listens at" in done.stderr
 
 
+@pytest.mark.long
 def test_a_nursery_that_does_not_end(begin: Begin, run: Run) -> None:
     nursery = begin(*QUICK)
     nursery.signal(signal.SIGSTOP)

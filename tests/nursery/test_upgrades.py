@@ -75,6 +75,7 @@ def test_an_upgrade_warms_once(begin: Begin, start: Start, installed: Path, dire
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long
 def test_an_upgrade_while_a_template_is_built(begin: Begin, installed: Path, directory: Path) -> None:
     """It would be of two versions at once, and never forks."""
     gate = directory / "gate"
@@ -94,6 +95,7 @@ def test_an_upgrade_while_a_template_is_built(begin: Begin, installed: Path, dir
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long
 def test_what_changed_is_named(begin: Begin, environment: Path, directory: Path) -> None:
     """Added, removed, and at most a few."""
     for name in ("stays", "goes"):
