@@ -119,8 +119,11 @@ LOST = {
         "class Thing: pass\nwhile True:\n    thing = Thing()\n    seen = weakref.ref(thing, hang)\n    del thing"
     ),
     "a callback of the collector": "gc.callbacks.append(hang)\nwhile True: gc.collect()",
-    "a hook of fork()": (
-        "os.register_at_fork(after_in_parent=hang)\nwhile True: os.waitpid(os.fork() or os._exit(0), 0)"
+    "a hook of fork()": (  # Stop is for children, too, and may come before this one has ended
+        "def turn(how): signal.pthread_sigmask(how, {signal.SIGINT})\n"
+        "os.register_at_fork(before=lambda: turn(signal.SIG_BLOCK))\n"
+        "os.register_at_fork(after_in_parent=lambda: turn(signal.SIG_UNBLOCK) or hang())\n"
+        "while True: os.waitpid(os.fork() or os._exit(0), 0)"
     ),
     "a callback of C": "call = ctypes.CFUNCTYPE(None)(hang)\nwhile True: call()",
 }
@@ -131,7 +134,7 @@ def test_h_one_press_stops_a_cell_that_is_in(fresh: Client, kernel: Kernel, name
     """Python only tells of what is raised there, so the press would be lost."""
     fresh.ok(
         block("""
-        import asyncio, ctypes, gc, os, time, weakref
+        import asyncio, ctypes, gc, os, signal, time, weakref
         hangs = []
         def hang(*_):
             if hangs: print(hangs[0], flush=True); hangs[0] = ''; time.sleep(60)
