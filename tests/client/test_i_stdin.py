@@ -235,15 +235,20 @@ def test_i_requester_that_left(shared_kernel: Kernel, client: Client) -> None:
     assert client.ok("2").text == "2"
 
 
-def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kernel) -> None:
-    """A page that is loaded anew opens its channels one after the other."""
-    late = shared_kernel.client(stdin=False)
+def asked_in_vain(late: Client) -> Result:
+    """A cell that asks a client without a stdin channel, until it is told and stopped."""
     msg_id = late.execute("input()", allow_stdin=True)
     late.recv_busy(msg_id)
     late.recv_input(msg_id)
     late.recv_stream(msg_id, ABSENT, "stderr")
     late.collect(late.send("interrupt_request", channel="control"))
-    assert late.collect(msg_id, begun=True).status == "error"
+    return late.collect(msg_id, begun=True)
+
+
+def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kernel) -> None:
+    """A page that is loaded anew opens its channels one after the other."""
+    late = shared_kernel.client(stdin=False)
+    assert asked_in_vain(late).status == "error"
     msg_id = late.execute("input()", allow_stdin=True)
     late.recv_busy(msg_id)
     late.open("stdin")
@@ -254,12 +259,7 @@ def test_i_a_client_whose_stdin_channel_comes_after_its_cell(shared_kernel: Kern
 def test_i_a_kernel_that_dies_while_its_client_is_looked_for(launch: Callable[..., Kernel]) -> None:
     kernel = launch()
     late = kernel.client(stdin=False)
-    msg_id = late.execute("input()", allow_stdin=True)
-    late.recv_busy(msg_id)
-    late.recv_input(msg_id)
-    late.recv_stream(msg_id, ABSENT, "stderr")
-    late.collect(late.send("interrupt_request", channel="control"))
-    late.collect(msg_id, begun=True)
+    asked_in_vain(late)
     die = "import os, threading; threading.Timer(0.2, os.kill, (os.getpid(), 9)).start(); input()"
     assert late.run(die, allow_stdin=True).status == "error"
     assert kernel.wait_exit() == -9

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, Peer
-from pupitre.nursery import glance, messages, status
+from pupitre.nursery import glance, messages, places, status
 from pupitre.nursery.messages import Op, TemplateState
 
 HEAD = (messages.MAGIC, messages.VERSION)
@@ -239,7 +239,7 @@ def test_a_strangers_nursery_is_not_believed(place: Path, monkeypatch: pytest.Mo
     """Kernels do not ask it either; whoever names it with --socket sees it."""
     monkeypatch.setenv("PUPITRE_NURSERY", str(place))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    monkeypatch.setattr(status.struct, "unpack", lambda *_: (1, 54321, 54321))
+    monkeypatch.setattr(places, "listener_of", lambda _: (1, 54321))
     with Peer(place, [READY, DONE]):
         with pytest.raises(status.Unreachable, match="belongs to user 54321"):
             status.connect(None)

@@ -88,9 +88,13 @@ def settle() -> None:
     _kind.__getitem__, _kind.__iter__ = _get, _list
     _names.update(name.decode(errors="surrogateescape") for name in _nursery.names_asked())
     for name in _names:
-        if not any(fnmatchcase(name, pattern) for pattern in RENEWED):
+        if not _is_renewed(name):
             start, star, _ = os.fsencode(name).partition(b"*")
             (_beginnings if star else _exact).append(start)
+
+
+def _is_renewed(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in RENEWED)
 
 
 def note_settings(before: dict[bytes, bytes], but: set[str]) -> None:
@@ -98,7 +102,7 @@ def note_settings(before: dict[bytes, bytes], but: set[str]) -> None:
     now: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
     for name in before.keys() | now.keys():
         text, value = os.fsdecode(name), now.get(name)
-        if value != before.get(name) and text not in but and not any(fnmatchcase(text, each) for each in RENEWED):
+        if value != before.get(name) and text not in but and not _is_renewed(text):
             _set[text] = None if value is None else os.fsdecode(value)
 
 

@@ -7,10 +7,9 @@ import fcntl
 import os
 import socket
 import stat
-import struct
 import subprocess
 
-from pupitre.nursery import trust
+from pupitre.nursery import places, trust
 from pupitre.nursery.settings import SOCKET_PATH_MAX, Wrong
 
 BACKLOG = 4096
@@ -43,7 +42,7 @@ def is_stale(name: str) -> bool:
         except OSError:
             return False
         # Of one that was killed it stays open for as long as an usher does that it had just forked.
-        pid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        pid = places.listener_of(peer)[0]
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import uuid
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pupitre import version
 
@@ -183,27 +183,27 @@ def status_of(datagram: bytes) -> Status:
     return Status(pid, bool(draining), bool(per_user), up, forks, refusals, live, p50, p95, by_name, templates)
 
 
+def _entries(layout: struct.Struct, content: bytes, what: str) -> list[tuple[Any, ...]]:
+    """Of a file of structs."""
+    try:
+        return list(layout.iter_unpack(content))
+    except struct.error:
+        raise Malformed(f"{len(content)} bytes of {what}") from None
+
+
 def rows_of(content: bytes) -> list[Row]:
     """The file that comes with a Status. Raises Malformed."""
-    try:
-        fields = list(ROW.iter_unpack(content))
-    except struct.error:
-        raise Malformed(f"{len(content)} bytes of rows") from None
     return [
         Row(pid, uid, age, bool(stopped), str(uuid.UUID(bytes=kernel)) if any(kernel) else "")
-        for pid, uid, age, stopped, _, kernel in fields
+        for pid, uid, age, stopped, _, kernel in _entries(ROW, content, "rows")
     ]
 
 
 def users_of(content: bytes) -> list[User]:
     """The file that comes with DONE for LEDGER. Raises Malformed."""
-    try:
-        fields = list(USER.iter_unpack(content))
-    except struct.error:
-        raise Malformed(f"{len(content)} bytes of users") from None
     return [
         User(uid, deaths, over, {name: n for name, n in zip(REASONS, cold, strict=True) if n}, forks, used)
-        for uid, deaths, over, *cold, forks, used in fields
+        for uid, deaths, over, *cold, forks, used in _entries(USER, content, "users")
     ]
 
 

@@ -8,7 +8,9 @@ there is one, else in the home; those who ask try both, and then the nursery of 
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import struct
 
 from pupitre.nursery import messages
 
@@ -64,3 +66,9 @@ def to_listen() -> str | None:
         if is_private(folder):
             return os.path.join(folder, messages.SOCKET)
     return in_home() if home() and is_private(home()) else None
+
+
+def listener_of(peer: socket.socket) -> tuple[int, int]:
+    """Pid and user of who listens where this is connected."""
+    pid, uid, _ = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")))
+    return pid, uid

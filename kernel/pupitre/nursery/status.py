@@ -13,7 +13,6 @@ import os
 import pwd
 import re
 import socket
-import struct
 import sys
 import time
 from collections import Counter
@@ -61,8 +60,7 @@ def connect(given: str | None) -> tuple[socket.socket, str]:
             peer.close()
             reason = f"no nursery listens at {path}: {error.strerror or error}"
             continue
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        uid = struct.unpack("iII", credentials)[1]
+        uid = places.listener_of(peer)[1]
         if given is None and uid not in (0, os.geteuid()):
             peer.close()
             reason = f"{path} belongs to user {uid}, whom kernels of yours do not ask"

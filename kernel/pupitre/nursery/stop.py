@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 
 from pupitre.nursery import places, status
@@ -22,19 +21,13 @@ DEADLINE = 10.0  # seconds
 SO_PEERPIDFD = 77  # Linux 6.5
 
 
-def listener_of(peer: socket.socket) -> tuple[int, int]:
-    """Pid and user of who listens there."""
-    pid, uid, _ = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")))
-    return pid, uid
-
-
 def process_of(peer: socket.socket) -> int:
     """A pidfd of who listens there. Raises OSError."""
     try:
         return peer.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
     except OSError:
         pass
-    pid, uid = listener_of(peer)
+    pid, uid = places.listener_of(peer)
     pidfd = os.pidfd_open(pid)
     if os.stat(f"/proc/{pid}").st_uid != uid:  # it ended, and somebody else has its number
         os.close(pidfd)
@@ -51,7 +44,7 @@ def connect(given: str | None) -> tuple[socket.socket, str]:
             peer, _ = status.connect(path)
         except Unreachable:
             continue
-        if listener_of(peer)[1] == os.geteuid():
+        if places.listener_of(peer)[1] == os.geteuid():
             return peer, path
         peer.close()
     tried = " or ".join(dict.fromkeys(places.of_ones_own()))
